@@ -1,0 +1,32 @@
+"""MagicPose: one photo of a person and any driver of motion in, a video of that person doing it out.
+
+The public names are loaded on first use, so `import magicpose` costs nothing and imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AppearanceControl": "magicpose.appearance",
+    "MagicPoseModel": "magicpose.model",
+    "MagicPosePipeline": "magicpose.pipeline",
+    "Pose": "magicpose.pose.keypoints",
+    "PoseTrack": "magicpose.pose.keypoints",
+    "sample": "magicpose.sampling",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'magicpose' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

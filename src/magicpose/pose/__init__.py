@@ -1,0 +1,1 @@
+"""Poses: detection, drawing, repair, retargeting and their document."""
