@@ -16,10 +16,12 @@ _HOMES = {
     "MagicPosePipeline": "magicpose.pipeline",
     "Pose": "magicpose.pose.keypoints",
     "PoseTrack": "magicpose.pose.keypoints",
+    "draw_pose": "magicpose.pose.draw",
+    "draw_poses": "magicpose.pose.draw",
     "sample": "magicpose.sampling",
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
