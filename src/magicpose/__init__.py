@@ -16,6 +16,7 @@ _HOMES = {
     "MagicPosePipeline": "magicpose.pipeline",
     "Pose": "magicpose.pose.keypoints",
     "PoseTrack": "magicpose.pose.keypoints",
+    "draw_overlay": "magicpose.pose.overlay",
     "draw_pose": "magicpose.pose.draw",
     "draw_poses": "magicpose.pose.draw",
     "sample": "magicpose.sampling",

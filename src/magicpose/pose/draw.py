@@ -9,7 +9,7 @@ training videos have, and scale with the shorter side: a map at 256 or 768 px is
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Literal
 
 import numpy as np
@@ -75,10 +75,17 @@ def draw_pose(
     _check(size, parts)
     canvas = blank(size)
     scale = min(size) / _NATIVE_SIDE
-    to_map = _scaling(canvas_size or size, size)
-    for part in ALL_PARTS:
-        if part in parts:
-            _PAINTERS[part](canvas, pose, to_map, threshold, scale)
+
+    def placed(points: Points) -> Placed:
+        return place(points, canvas_size or size, size, threshold)
+
+    if "body" in parts:
+        _paint_body(canvas, placed(pose.body), scale)
+    if "hands" in parts:
+        _paint_hand(canvas, placed(pose.left_hand), scale)
+        _paint_hand(canvas, placed(pose.right_hand), scale)
+    if "face" in parts:
+        _paint_face(canvas, placed(pose.face), scale)
     return to_uint8(canvas)
 
 
@@ -100,26 +107,19 @@ def draw_poses(
 
 def _check(size: tuple[int, int], parts: Collection[Part]) -> None:
     if len(size) != 2 or not all(1 <= side <= MAX_SIDE for side in size):
-        raise UserError(
-            f"a pose map of size {size} cannot be drawn: give (width, height) in 1..{MAX_SIDE} pixels"
-        )
+        raise UserError(f"a pose map of size {size} cannot be drawn: give (width, height) in 1..{MAX_SIDE} pixels")
     if unknown := set(parts) - set(ALL_PARTS):
         raise UserError(f"unknown parts {sorted(unknown)}: choose among {', '.join(ALL_PARTS)}")
 
 
-def _scaling(source: tuple[int, int], target: tuple[int, int]) -> Point:
-    return target[0] / source[0], target[1] / source[1]
-
-
-def _place(points: Points, scale: Point, threshold: float) -> Placed:
-    """`points` [N, 3] in pixels of the map; None for a point that is absent."""
-    there = (points[:, 2] >= max(threshold, 1e-6)) & np.isfinite(points).all(axis=1)
-    scaled = points[:, :2].astype(np.float64) * scale
+def place(points: Points, source: tuple[int, int], target: tuple[int, int], threshold: float) -> Placed:
+    """`points` [N, 3] on a canvas of size `source` in pixels of one of size `target`; None for what is absent."""
+    there = (points[:, 2] >= threshold) & (points[:, 2] > 0) & np.isfinite(points).all(axis=1)
+    scaled = points[:, :2].astype(np.float64) * (target[0] / source[0], target[1] / source[1])
     return [(x, y) if seen else None for (x, y), seen in zip(scaled.tolist(), there.tolist())]
 
 
-def _paint_body(canvas: Canvas, pose: Pose, to_map: Point, threshold: float, scale: float) -> None:
-    body = _place(pose.body, to_map, threshold)
+def _paint_body(canvas: Canvas, body: Placed, scale: float) -> None:
     for (i, j), colour in zip(LIMBS, _LIMB_COLOURS):
         start, end = body[i], body[j]
         if start and end:
@@ -129,26 +129,17 @@ def _paint_body(canvas: Canvas, pose: Pose, to_map: Point, threshold: float, sca
             fill_disc(canvas, point, _JOINT_RADIUS * scale, colour)
 
 
-def _paint_hands(canvas: Canvas, pose: Pose, to_map: Point, threshold: float, scale: float) -> None:
-    for points in (pose.left_hand, pose.right_hand):
-        hand = _place(points, to_map, threshold)
-        for (i, j), colour in zip(HAND_BONES, _BONE_COLOURS):
-            start, end = hand[i], hand[j]
-            if start and end:
-                fill_bone(canvas, start, end, _BONE_HALF_WIDTH * scale, colour)
-        for point in hand:
-            if point:
-                fill_disc(canvas, point, _JOINT_RADIUS * scale, _BLUE)
+def _paint_hand(canvas: Canvas, hand: Placed, scale: float) -> None:
+    for (i, j), colour in zip(HAND_BONES, _BONE_COLOURS):
+        start, end = hand[i], hand[j]
+        if start and end:
+            fill_bone(canvas, start, end, _BONE_HALF_WIDTH * scale, colour)
+    for point in hand:
+        if point:
+            fill_disc(canvas, point, _JOINT_RADIUS * scale, _BLUE)
 
 
-def _paint_face(canvas: Canvas, pose: Pose, to_map: Point, threshold: float, scale: float) -> None:
-    for point in _place(pose.face, to_map, threshold):
+def _paint_face(canvas: Canvas, face: Placed, scale: float) -> None:
+    for point in face:
         if point:
             fill_disc(canvas, point, _FACE_RADIUS * scale, _WHITE)
-
-
-_PAINTERS: dict[Part, Callable[[Canvas, Pose, Point, float, float], None]] = {
-    "body": _paint_body,
-    "hands": _paint_hands,
-    "face": _paint_face,
-}

@@ -34,9 +34,7 @@ def _span(centre: float, reach: float, limit: int) -> slice:
     return slice(start, max(math.ceil(max(min(centre + reach, limit), 0)), start))
 
 
-def _window(
-    canvas: Canvas, centre: Point, reach: Point
-) -> tuple[Canvas, NDArray[np.float32], NDArray[np.float32]]:
+def _window(canvas: Canvas, centre: Point, reach: Point) -> tuple[Canvas, NDArray[np.float32], NDArray[np.float32]]:
     """The view of `canvas` within `reach` of `centre`, with x [1, w] and y [h, 1] relative to the centre."""
     rows = _span(centre[1], reach[1], canvas.shape[0])
     columns = _span(centre[0], reach[0], canvas.shape[1])
@@ -77,9 +75,7 @@ def fill_bone(canvas: Canvas, start: Point, end: Point, half_width: float, colou
     _blend(view, rim - np.sqrt(off_x * off_x + off_y * off_y), colour, min(1.0, 2 * half_width))
 
 
-def fill_limb(
-    canvas: Canvas, start: Point, end: Point, half_width: float, overhang: float, colour: Colour
-) -> None:
+def fill_limb(canvas: Canvas, start: Point, end: Point, half_width: float, overhang: float, colour: Colour) -> None:
     """An ellipse along start-end: semi-axes half the length plus `overhang`, and `half_width`, in pixels."""
     dx, dy = (end[0] - start[0]) / 2, (end[1] - start[1]) / 2
     half_length = math.hypot(dx, dy)
