@@ -65,9 +65,13 @@ class MultiSourceAttention:
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
-    """softmax(Q K^T / sqrt(d)) V with `heads` heads: [B, T, C], [B, S, C], [B, S, C] -> [B, T, C]."""
-    if key.shape[1] == 1:  # a single token gets all the weight: exact, and saves the projection of Q its use
-        return value.expand(value.shape[0], query.shape[1], -1)
+    """softmax(Q K^T / sqrt(d)) V with `heads` heads: [B, T, C], [B or 1, S, C] twice -> [B, T, C].
+
+    Keys and values of batch 1 serve all of the batch: one text for all frames is projected once per layer.
+    """
+    key, value = (x.expand(query.shape[0], -1, -1) for x in (key, value))
+    if key.shape[1] == 1:  # a single token gets all the weight
+        return value.expand(-1, query.shape[1], -1)
     q, k, v = (x.view(*x.shape[:2], heads, -1).transpose(1, 2) for x in (query, key, value))
     if torch.is_grad_enabled() and q.device.type == "cpu":
         # The flash kernel's backward is slow on CPUs: plain matrix products train a quarter faster.

@@ -45,7 +45,7 @@ class _Residual(nn.Module):
         return x + self.second(nn.functional.relu(self.first(nn.functional.relu(x))))
 
 
-class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class PatchAutoencoder(ModelMixin, ConfigMixin):
     """Pixels [B, 3, H, W] in [-1, 1] <-> latents [B, latent_channels, H/f, W/f], f = patch * 2 ** (levels - 1).
 
     Args:

@@ -43,6 +43,8 @@ class MagicPoseModel(nn.Module):
         self.pose_controlnet = pose_controlnet
         self.motion = motion
         self._stock_processors = use_multi_source_attention(unet)
+        if pose_controlnet is not None:
+            use_multi_source_attention(pose_controlnet)  # plain attention there; one text for all frames works
 
     def detach(self) -> UNet2DConditionModel:
         """Gives the UNet back as it was: same processors, same weights."""
@@ -91,7 +93,7 @@ class MagicPoseModel(nn.Module):
     ) -> Tensor:
         """Predicts the noise (or v) in `latents` [B, 4, h, w].
 
-        `timestep` int64 [B]; `context` [B, S, D]; `bank` from `reference_bank`, batch B or 1;
+        `timestep` int64 [B]; `context` [B or 1, S, D]; `bank` from `reference_bank`, batch B or 1;
         `pose` [B, 3, s*h, s*w] in [0, 1] with s = `pose_stride`.
         """
         residuals = None

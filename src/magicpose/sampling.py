@@ -215,7 +215,7 @@ class _Clip:
         bank = join_references(
             [
                 self.model.reference_bank(
-                    reference, t.reshape(1).expand(len(reference)), _rows(self.context, len(reference))
+                    reference, t.reshape(1).expand(len(reference)), self.context[: len(reference)]
                 )
                 for reference in self.references
             ]
@@ -268,7 +268,7 @@ class _Clip:
         return self.model.denoise(x, timestep, context, rows, residuals)
 
     def _context(self, where: Tensor) -> Tensor:
-        return self.context.expand(len(where), -1, -1) if len(self.context) == 1 else self.context[where]
+        return self.context if len(self.context) == 1 else self.context[where]
 
     def _batches(self, count: int, offsets: torch.Generator) -> Iterator[list[int]]:
         if self.model.motion is not None:
@@ -277,10 +277,6 @@ class _Clip:
         else:
             for first in range(0, count, self.plan.batch):
                 yield list(range(first, min(first + self.plan.batch, count)))
-
-
-def _rows(context: Tensor, count: int) -> Tensor:
-    return context.expand(count, -1, -1) if len(context) == 1 else context[:count]
 
 
 def _scheduler_step(
