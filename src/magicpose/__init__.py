@@ -13,6 +13,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "AppearanceControl": "magicpose.appearance",
     "MagicPoseModel": "magicpose.model",
+    "convert": "magicpose.conversion",
+    "export_original": "magicpose.conversion",
+    "load_original": "magicpose.conversion",
     "MagicPosePipeline": "magicpose.pipeline",
     "Pose": "magicpose.pose.keypoints",
     "PoseTrack": "magicpose.pose.keypoints",
