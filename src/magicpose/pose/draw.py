@@ -72,7 +72,8 @@ def draw_pose(
 
     Raises UserError for an impossible size or an unknown part.
     """
-    _check(size, parts)
+    _check_size(size)
+    check_parts(parts)
     canvas = blank(size)
     scale = min(size) / _NATIVE_SIDE
 
@@ -98,16 +99,21 @@ def draw_poses(
 ) -> NDArray[np.uint8]:
     """The pose maps of a clip: RGB uint8 [frames, height, width, 3]; `size` is the track's own by default."""
     size = size or track.size
-    _check(size, parts)
+    _check_size(size)
+    check_parts(parts)
     maps = np.empty((len(track), size[1], size[0], 3), np.uint8)
     for index, pose in enumerate(track):
         maps[index] = draw_pose(pose, size, track.size, parts=parts, threshold=threshold)
     return maps
 
 
-def _check(size: tuple[int, int], parts: Collection[Part]) -> None:
+def _check_size(size: tuple[int, int]) -> None:
     if len(size) != 2 or not all(1 <= side <= MAX_SIDE for side in size):
         raise UserError(f"a pose map of size {size} cannot be drawn: give (width, height) in 1..{MAX_SIDE} pixels")
+
+
+def check_parts(parts: Collection[Part]) -> None:
+    """Raise UserError if `parts` names something that is none."""
     if unknown := set(parts) - set(ALL_PARTS):
         raise UserError(f"unknown parts {sorted(unknown)}: choose among {', '.join(ALL_PARTS)}")
 

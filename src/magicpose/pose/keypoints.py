@@ -7,11 +7,16 @@ Left and right are the person's own, not the picture's.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from magicpose.pose.people import Person
 
 Points = NDArray[np.float32]  # [N, 3]: x, y, score
 
@@ -90,3 +95,26 @@ class PoseTrack:
     ) -> PoseTrack:
         """The inverse of `stacked`: `points` [frames, 130, 3]."""
         return cls(tuple(Pose.from_stacked(frame) for frame in points), size, fps, source)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        person: Person = "largest",
+        *,
+        size: tuple[int, int] | None = None,
+        fps: float = 30.0,
+    ) -> PoseTrack:
+        """One person of a pose document, OpenPose file or folder, ComfyUI or COCO-WholeBody file.
+
+        `size` and `fps` are for files that do not state them; see `document.load_person`.
+        """
+        from magicpose.pose.document import load_person
+
+        return load_person(path, person, size=size, fps=fps)
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        """Write a pose document (`*.pose.json`) with this one person; see `document.save_people`."""
+        from magicpose.pose.document import save_people
+
+        save_people(path, [self], overwrite=overwrite)

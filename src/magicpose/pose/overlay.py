@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magicpose.errors import UserError
-from magicpose.pose.draw import ALL_PARTS, HAND_BONES, LIMBS, THRESHOLD, Part, Placed, place
+from magicpose.pose.draw import ALL_PARTS, HAND_BONES, LIMBS, THRESHOLD, Part, Placed, check_parts, place
 from magicpose.pose.keypoints import BODY_NAMES, Pose
 from magicpose.pose.raster import Colour, Point, fill_bone, fill_disc, to_uint8
 
@@ -50,11 +50,12 @@ def draw_overlay(
     """A copy of `frame` (RGB uint8 [H, W, 3]) with the person's lines on it; call it once per person.
 
     `canvas_size` = (width, height) is the canvas the coordinates refer to, the frame's own by default.
-    Raises UserError for a frame of another shape or type.
+    Raises UserError for a frame of another shape or type, or an unknown part.
     """
     frame = np.asarray(frame)
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         raise UserError(f"an overlay needs an RGB uint8 frame [H, W, 3], not {frame.dtype} {list(frame.shape)}")
+    check_parts(parts)
     size = (frame.shape[1], frame.shape[0])
     strokes = _strokes(pose, canvas_size or size, size, parts, threshold)
     scale = min(size) / 512

@@ -43,7 +43,9 @@ def _window(canvas: Canvas, centre: Point, reach: Point) -> tuple[Canvas, NDArra
     return canvas[rows, columns], x[None, :], y[:, None]
 
 
-def _blend(view: Canvas, coverage: NDArray[np.float32], colour: Colour, opacity: float) -> None:
+def _blend(view: Canvas, distance: NDArray[np.float32], rim: float, colour: Colour, opacity: float) -> None:
+    """Paint where `distance` [h, w], which is used up, is below `rim`; fully from one pixel inside of it."""
+    coverage = np.subtract(rim, distance, out=distance)
     np.maximum(coverage, 0.0, out=coverage)
     np.minimum(coverage, 1.0, out=coverage)
     if opacity < 1.0:
@@ -57,7 +59,7 @@ def fill_disc(canvas: Canvas, centre: Point, radius: float, colour: Colour) -> N
     rim = 0.5 + math.sqrt(max(radius * radius - 1 / 12, 0.25))
     view, x, y = _window(canvas, centre, (rim, rim))
     if view.size:
-        _blend(view, rim - np.sqrt(x * x + y * y), colour, min(1.0, 3 * radius * radius))
+        _blend(view, np.sqrt(x * x + y * y), rim, colour, min(1.0, 3 * radius * radius))
 
 
 def fill_bone(canvas: Canvas, start: Point, end: Point, half_width: float, colour: Colour) -> None:
@@ -72,7 +74,7 @@ def fill_bone(canvas: Canvas, start: Point, end: Point, half_width: float, colou
     np.maximum(t, -1.0, out=t)
     np.minimum(t, 1.0, out=t)
     off_x, off_y = x - t * dx, y - t * dy
-    _blend(view, rim - np.sqrt(off_x * off_x + off_y * off_y), colour, min(1.0, 2 * half_width))
+    _blend(view, np.sqrt(off_x * off_x + off_y * off_y), rim, colour, min(1.0, 2 * half_width))
 
 
 def fill_limb(canvas: Canvas, start: Point, end: Point, half_width: float, overhang: float, colour: Colour) -> None:
@@ -95,4 +97,4 @@ def fill_limb(canvas: Canvas, start: Point, end: Point, half_width: float, overh
     u += v
     u -= 1
     u /= np.maximum(gradient, 1e-6, out=gradient)
-    _blend(view, 0.5 - u, colour, opacity)
+    _blend(view, u, 0.5, colour, opacity)
