@@ -76,15 +76,26 @@ def check_output(path: PathLike, overwrite: bool = False) -> Path:
             if path.is_dir() and not all(is_frame_name(entry.name) for entry in path.iterdir()):
                 raise UserError(f"{path} holds other files than frames and is left alone; choose another name")
         path.parent.mkdir(parents=True, exist_ok=True)
-        Path(temporary_beside(path)).unlink()  # really try: permissions alone do not tell of read-only disks
+        with temporary_beside(path):  # really try: permissions do not tell of read-only disks
+            pass
     return path
 
 
-def temporary_beside(path: Path) -> Path:
-    """A new empty file in the folder of `path`, from where it can be moved into place in one step."""
+@contextmanager
+def temporary_beside(path: Path) -> Iterator[Path]:
+    """A new empty file in the folder of `path`, to be moved into place in one step; gone afterwards if it was not."""
+    temporary = new_temporary(path)
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def new_temporary(path: Path) -> Path:
+    """A new empty file in the folder of `path`, an ordinary one in its permissions."""
     handle, name = tempfile.mkstemp(prefix=f".{path.stem[:100]}.", suffix=".part", dir=path.parent)
     os.close(handle)
-    Path(name).chmod(0o666 & ~umask())  # mkstemp makes it private; a result is an ordinary file
+    Path(name).chmod(0o666 & ~umask())  # mkstemp makes it private
     return Path(name)
 
 

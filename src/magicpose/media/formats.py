@@ -19,6 +19,7 @@ class Encoder:
     name: str
     pix_fmt: str = ""
     options: dict[str, str] = field(default_factory=dict)
+    rates: tuple[int, ...] = ()  # of sound, per second; the first is taken when the source has none of them
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ _MP4 = Container(
         Encoder("mpeg4", "yuv420p", {"qscale": "2", "flags": "+qscale", "global_quality": "236"}),
     ),
     {"movflags": "faststart"},
-    Encoder("aac", options={"b": "192k"}),
+    Encoder("aac", options={"b": "192k"}, rates=(48000, 44100, 32000, 24000, 22050, 16000)),
     frozenset({"aac"}),
 )
 _WEBM = Container(
@@ -50,7 +51,7 @@ _WEBM = Container(
         Encoder("libvpx", "yuv420p", {"crf": "8", "b": "6M"}),
     ),
     {},
-    Encoder("libopus", options={"b": "128k"}),
+    Encoder("libopus", options={"b": "128k"}, rates=(48000,)),
     frozenset({"opus", "vorbis"}),
 )
 _WEBP = Container("webp", (Encoder("libwebp_anim", "yuv420p", {"quality": "90"}),), {"loop": "0"})

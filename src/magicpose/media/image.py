@@ -6,23 +6,38 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from magicpose.errors import UserError
-from magicpose.media.files import MediaWarning, PathLike, check_input, natural_key
+from magicpose.media.files import (
+    MediaWarning,
+    PathLike,
+    check_input,
+    check_output,
+    explained,
+    natural_key,
+    temporary_beside,
+)
+from magicpose.media.metadata import exif, png_text, to_json
 
 MAX_PIXELS = 100_000_000  # a decoded picture of this size takes about 1 GB on its way to RGB
 
 # What Pillow may open. Not on the list: formats read by running another program (EPS) or that only wrap one.
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "TGA", "ICO")
 IMAGE_SUFFIXES = frozenset(
-    [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".ppm"]
-    + [".pgm", ".pbm", ".jp2", ".tga"]
+    [".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".jp2", ".tga"]
 )
+
+_WRITTEN: dict[str, dict[str, Any]] = {
+    ".png": {"format": "PNG"},
+    ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    ".webp": {"format": "WEBP", "quality": 95},
+}
 
 # Pillow's readers let these through on damaged files, according to the format.
 _DAMAGED = (
@@ -54,6 +69,24 @@ def read_image(path: PathLike) -> Image.Image:
             raise UserError(f"{path} is not a picture that can be read; save it as PNG or JPEG") from None
         except _DAMAGED as error:
             raise UserError(f"picture {path} is damaged or cut short; save or download it again") from error
+
+
+def write_image(
+    path: PathLike, image: Image.Image, *, metadata: Mapping[str, Any] | None = None, overwrite: bool = False
+) -> None:
+    """`image` to `path` (.png, .jpg or .webp), with `metadata` inside, see `read_metadata`.
+
+    UserError: other suffix, file exists (unless `overwrite`), folder not writable, disk full.
+    """
+    path = Path(path)
+    options = _WRITTEN.get(path.suffix.lower())
+    if options is None:
+        raise UserError(f"cannot write {path}: use one of {', '.join(_WRITTEN)}")
+    check_output(path, overwrite)
+    remark = to_json(metadata)
+    with explained(path), temporary_beside(path) as temporary:
+        image.convert("RGB").save(temporary, exif=exif(remark), pnginfo=png_text(remark), **options)
+        temporary.replace(path)
 
 
 def list_images(folder: PathLike) -> list[Path]:

@@ -55,7 +55,7 @@ def probe(path: PathLike) -> VideoInfo:
     with opened(path) as (container, stream):
         start, frame, _ = next(decoded(path, container, stream))
         average, end = _rate_and_end(path, stream, start)
-        fps = exact_fps(min(average, MAX_FPS))
+        fps = exact_fps(min(average, Fraction(MAX_FPS)))
         duration = max(end - start, 1 / fps)
         return VideoInfo(
             path=path,
@@ -167,15 +167,21 @@ def _seeks_before(info: VideoInfo, begin: Fraction) -> bool:
 def _rate_and_end(path: Path, stream: av.VideoStream, start: Fraction) -> tuple[Fraction, Fraction]:
     """(average frames per second, time stamp of the end in seconds): from the header, else from all packets."""
     average = stream.average_rate or stream.guessed_rate or _FALLBACK_FPS
-    if stream.frames and stream.duration:
-        return average, ((stream.start_time or 0) + stream.duration) * stream.time_base
-    count, end = 0, start
-    with opened(path) as (container, fresh):
-        for packet in packets(container, fresh):
-            if packet.pts is not None:
-                count += 1
-                end = max(end, (packet.pts + (packet.duration or 0)) * fresh.time_base)
+    count, end = stream.frames, ((stream.start_time or 0) + (stream.duration or 0)) * stream.time_base
+    if not (count and stream.duration):
+        count, end = _count_packets(path, start)
     length = end - start
-    if length and abs(average * length - count) > 1:  # the header's rate is only a guess from the first frames
+    if length > 0 and abs(average * length - count) > 1:  # the stated rate is a guess from the first frames
         average = count / length
     return average, end
+
+
+def _count_packets(path: Path, start: Fraction) -> tuple[int, Fraction]:
+    """(pictures, time stamp of their end in seconds) by reading, not decoding, the whole file."""
+    count, end = 0, start
+    with opened(path) as (container, stream):
+        for packet in packets(container, stream):
+            if packet.pts is not None:
+                count += 1
+                end = max(end, (packet.pts + (packet.duration or 0)) * stream.time_base)
+    return count, end

@@ -19,8 +19,9 @@ from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image
 
 from magicpose.errors import UserError
+from magicpose.media.audio import AudioSource, Sound, add_sound
 from magicpose.media.decode import Frame
-from magicpose.media.files import PathLike, check_output, explained, frame_name, temporary_beside, umask
+from magicpose.media.files import PathLike, check_output, explained, frame_name, new_temporary, umask
 from magicpose.media.formats import Container, Format, Gif, available, format_of
 from magicpose.media.metadata import png_text, to_json, webp_with_metadata
 from magicpose.media.video_in import exact_fps
@@ -40,8 +41,8 @@ class VideoWriter:
     """Writes frames to `path`, format by suffix (`formats.FORMATS`), at exactly `fps`.
 
     Used as a context manager; the file appears in one step at the end, complete, and not at all after an
-    exception. Memory does not grow with the length, but for GIF (one byte per pixel at the end). `metadata` (JSON)
-    travels in the file, see `read_metadata`.
+    exception. Memory does not grow with the length, but for GIF (one byte per pixel at the end). `audio` is added in
+    step and ends with the frames. `metadata` (JSON) travels in the file, see `read_metadata`.
     UserError: unknown suffix, file exists (unless `overwrite`), folder not writable, disk full, no frames.
     """
 
@@ -50,6 +51,7 @@ class VideoWriter:
         path: PathLike,
         fps: float | Fraction,
         *,
+        audio: AudioSource | None = None,
         metadata: Mapping[str, Any] | None = None,
         overwrite: bool = False,
     ) -> None:
@@ -58,7 +60,7 @@ class VideoWriter:
         form = format_of(self.path)
         check_output(self.path, overwrite)
         with explained(self.path):
-            self._sink = _sink(form, self.path, exact_fps(fps), to_json(metadata))
+            self._sink = _sink(form, self.path, exact_fps(fps), audio, to_json(metadata))
 
     def write(self, frame: Frame | Image.Image) -> None:
         """Adds `frame`: uint8 RGB [height, width, 3] or a PIL image, all of one size."""
@@ -94,28 +96,30 @@ def write_video(
     frames: Iterable[Frame | Image.Image],
     fps: float | Fraction,
     *,
+    audio: AudioSource | None = None,
     metadata: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> None:
     """All `frames` to `path` through a `VideoWriter`."""
-    with VideoWriter(path, fps, metadata=metadata, overwrite=overwrite) as writer:
+    with VideoWriter(path, fps, audio=audio, metadata=metadata, overwrite=overwrite) as writer:
         for frame in frames:
             writer.write(frame)
 
 
-def _sink(form: Format, path: Path, fps: Fraction, metadata: str) -> Sink:
+def _sink(form: Format, path: Path, fps: Fraction, audio: AudioSource | None, metadata: str) -> Sink:
     if isinstance(form, Container):
-        return _ContainerSink(form, path, fps, metadata)
+        return _ContainerSink(form, path, fps, audio, metadata)
     return _GifSink(path, fps, metadata) if isinstance(form, Gif) else _FolderSink(path, metadata)
 
 
 class _ContainerSink:
     """mp4, webm and animated webp through PyAV."""
 
-    def __init__(self, form: Container, path: Path, fps: Fraction, metadata: str) -> None:
-        self._form, self._path, self._fps, self._metadata = form, path, fps, metadata
-        self._temporary = temporary_beside(path)
+    def __init__(self, form: Container, path: Path, fps: Fraction, audio: AudioSource | None, metadata: str) -> None:
+        self._form, self._path, self._fps, self._audio, self._metadata = form, path, fps, audio, metadata
+        self._temporary = new_temporary(path)
         self._output: av.container.OutputContainer | None = None
+        self._sound: Sound | None = None
         self._count = 0
 
     def _open(self, frame: Frame) -> None:
@@ -129,6 +133,7 @@ class _ContainerSink:
         context.time_base = 1 / self._fps
         context.colorspace = context.color_primaries = _BT709
         context.color_trc, context.color_range = _SRGB, _TV_RANGE
+        self._sound = None if self._audio is None else add_sound(self._audio, self._output, form)
 
     def write(self, frame: Frame) -> None:
         frame = even(frame)
@@ -141,10 +146,14 @@ class _ContainerSink:
         self._count += 1
         assert self._output is not None
         self._output.mux(self._stream.encode(picture))
+        if self._sound is not None:
+            self._sound.advance(self._count / self._fps)
 
     def finish(self) -> None:
         assert self._output is not None
         self._output.mux(self._stream.encode())
+        if self._sound is not None:
+            self._sound.finish(self._count / self._fps)
         self._output.close()
         self._output = None
         if self._form.name == "webp":
@@ -156,6 +165,8 @@ class _ContainerSink:
             with contextlib.suppress(av.FFmpegError, OSError):  # the disk may be full: it is thrown away anyway
                 self._output.close()
             self._output = None
+        if self._sound is not None:
+            self._sound.close()
         self._temporary.unlink(missing_ok=True)
 
 
@@ -196,7 +207,7 @@ class _GifSink:
 
     def __init__(self, path: Path, fps: Fraction, metadata: str) -> None:
         self._path, self._fps, self._metadata = path, fps, metadata
-        self._temporary = temporary_beside(path)
+        self._temporary = new_temporary(path)
         self._spool = _Spool(path.parent)
 
     def write(self, frame: Frame) -> None:
