@@ -1,0 +1,1 @@
+"""Training: one loop, a table of stages (MagicPose Sec. 5.2)."""

@@ -1,0 +1,90 @@
+"""Losses, unreduced: one number per picture, the caller takes the mean.
+
+Shapes: B pictures, C latent channels, h x w latent pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from magicpose.training.config import LossConfig
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """The forward process q(x_t | x_0) = N(sqrt(a_t) x_0, (1 - a_t) I)."""
+
+    alphas_cumprod: Tensor  # [1000]
+    prediction_type: str  # "epsilon" or "v_prediction"
+
+    def noisy(self, x0: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(x_t, what the network must predict), both [B, C, h, w]; `t` int64 [B]."""
+        a = self.alphas_cumprod.to(x0.device)[t][:, None, None, None]
+        signal, sigma = a.sqrt(), (1 - a).sqrt()
+        target = noise if self.prediction_type == "epsilon" else signal * noise - sigma * x0
+        return signal * x0 + sigma * noise, target
+
+    def min_snr_weight(self, t: Tensor, gamma: float) -> Tensor:
+        """min(SNR, gamma) / SNR for noise prediction, / (SNR + 1) for v-prediction (Hang et al. 2023): [B]."""
+        a = self.alphas_cumprod.to(t.device)[t]
+        snr = a / (1 - a)
+        return snr.clamp(max=gamma) / (snr if self.prediction_type == "epsilon" else snr + 1)
+
+
+def denoising_loss(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean squared error per picture (paper Eq. 4): [B, C, h, w] twice -> [B].
+
+    `weight` [B, 1, h, w] raises faces and hands; its mean is divided out, so it moves attention, not scale.
+    """
+    error = (prediction.float() - target.float()).square()
+    if weight is not None:
+        error = error * weight / weight.mean(dim=(1, 2, 3), keepdim=True)
+    return error.mean(dim=(1, 2, 3))
+
+
+def region_weights(keypoints: Tensor, image_px: int, cells: int, face: float, hand: float) -> Tensor:
+    """1 everywhere, `face` in the face box and `hand` in the boxes of the hands.
+
+    `keypoints` [B, 130, 3] in pixels of a square picture of side `image_px` -> [B, 1, cells, cells].
+    """
+    weights = torch.ones(len(keypoints), 1, cells, cells)
+    centres = (torch.arange(cells) + 0.5) * image_px / cells
+    margin = 0.5 * image_px / cells  # every cell the box touches
+    for first, last, raised in ((18, 39, hand), (39, 60, hand), (60, 130, face)):
+        points, seen = keypoints[:, first:last, :2], keypoints[:, first:last, 2] > 0
+        enough = seen.sum(1) > 9
+        low = points.masked_fill(~seen[..., None], torch.inf).amin(1) - margin  # [B, 2]
+        high = points.masked_fill(~seen[..., None], -torch.inf).amax(1) + margin
+        inside_x = (centres >= low[:, :1]) & (centres <= high[:, :1])  # [B, cells]
+        inside_y = (centres >= low[:, 1:]) & (centres <= high[:, 1:])
+        box = (inside_y[:, :, None] & inside_x[:, None, :] & enough[:, None, None])[:, None]
+        weights = torch.where(box, torch.clamp(weights, min=raised), weights)
+    return weights
+
+
+def reconstruction_loss(decoded: Tensor, images: Tensor, weight: Tensor, settings: LossConfig) -> Tensor:
+    """Weighted L1 plus the L1 of finite differences at two scales: images [B, 3, H, W] in [-1, 1] -> [B]."""
+    error = decoded.float() - images
+    loss = (F.interpolate(weight, size=images.shape[-2:]) * error.abs()).mean(dim=(1, 2, 3))
+    for pooled in (error, F.avg_pool2d(error, 2)):
+        horizontal = (pooled[..., 1:] - pooled[..., :-1]).abs().mean(dim=(1, 2, 3))
+        vertical = (pooled[..., 1:, :] - pooled[..., :-1, :]).abs().mean(dim=(1, 2, 3))
+        loss = loss + settings.gradient_weight * (horizontal + vertical)
+    return loss
+
+
+def face_crops(images: Tensor, keypoints: Tensor, side_px: int) -> Tensor:
+    """A square of `side_px` around the face (the picture's centre if there is none): [B, 3, side, side]."""
+    height, width = images.shape[-2:]
+    crops = []
+    for image, points in zip(images, keypoints):
+        face = points[60:][points[60:, 2] > 0, :2]
+        cx, cy = face.mean(0).tolist() if len(face) else (width / 2, height / 2)
+        x = int(min(max(cx - side_px / 2, 0), width - side_px))
+        y = int(min(max(cy - side_px / 2, 0), height - side_px))
+        crops.append(image[:, y : y + side_px, x : x + side_px])
+    return torch.stack(crops)
