@@ -1,0 +1,342 @@
+"""People, poses and pixels in; frames out: the three networks with their autoencoder, text encoder and settings."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import ControlNetModel, UNet2DConditionModel
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from magicpose.appearance import AppearanceControl
+from magicpose.autoencoder import stride
+from magicpose.canvas import Size, canvas_size, fit_picture, fit_track
+from magicpose.conversion.files import replacing_folder
+from magicpose.conversion.folder import read_folder, write_folder
+from magicpose.conversion.original import Components
+from magicpose.errors import UserError
+from magicpose.hub import find_model
+from magicpose.model import MagicPoseModel
+from magicpose.motion import MotionModules
+from magicpose.pose.draw import draw_poses
+from magicpose.pose.keypoints import PoseTrack
+from magicpose.sampling import SD15_SCHEDULE, FramePlan, Guidance, Progress, make_scheduler, sample
+
+Pictures = Image.Image | Sequence[Image.Image]
+Maps = NDArray[np.uint8]  # [F, H, W, 3]
+INDEX = "model_index.json"
+DECODE_BATCH = 8
+PAPER_GUIDANCE = 7.0
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What a model's folder says besides its weights."""
+
+    name: str
+    guidance_scale: float = PAPER_GUIDANCE
+    schedule: dict[str, Any] = field(default_factory=lambda: dict(SD15_SCHEDULE))
+
+    @classmethod
+    def read(cls, folder: Path, name: str) -> ModelSettings:
+        """From `model_index.json` (`guidance_scale`) and `scheduler/scheduler_config.json`, where they say."""
+        index = _json(folder / INDEX)
+        scheduler = folder / "scheduler" / "scheduler_config.json"
+        schedule = {**SD15_SCHEDULE, **_json(scheduler)} if scheduler.is_file() else dict(SD15_SCHEDULE)
+        return cls(name, float(index.get("guidance_scale", PAPER_GUIDANCE)), schedule)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """All that the denoising loop is given, on the model's device, in its dtype.
+
+    `noise` [1, C, h, w], shared by all frames; `references` one [1, C, h, w] each; `pose` [F, 3, s*h, s*w] in
+    [0, 1]; `context` [1, S, D].
+    """
+
+    noise: Tensor
+    references: list[Tensor]
+    pose: Tensor
+    context: Tensor
+
+
+@dataclass(frozen=True)
+class PipelineOutput:
+    """`frames` of one size; `poses` the maps that were used, uint8 [F, H, W, 3]; `timings` seconds by stage."""
+
+    frames: list[Image.Image]
+    poses: Maps
+    timings: dict[str, float]
+
+
+class MagicPosePipeline:
+    """One person in new poses.
+
+    Args:
+        model: UNet, appearance control, pose ControlNet, and motion modules where there are any.
+        vae: diffusers' AutoencoderKL or our PatchAutoencoder.
+        text_encoder, tokenizer: CLIP, as in Stable Diffusion.
+        settings: name, default guidance and noise schedule.
+    """
+
+    def __init__(
+        self, model: MagicPoseModel, vae: Any, text_encoder: Any, tokenizer: Any, settings: ModelSettings
+    ) -> None:
+        self.model = model
+        self.vae = vae
+        self.text_encoder = text_encoder
+        self.tokenizer = tokenizer
+        self.settings = settings
+
+    # ---- coming and going --------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path = "tiny", device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+    ) -> MagicPosePipeline:
+        """The embedded model ("tiny"), a folder of ours, or a Hugging Face model id (downloaded once).
+
+        `dtype` None: as on disk, but float32 on CPUs, which are slow and inexact in half precision.
+        Raises UserError for an unknown name or an incomplete folder.
+        """
+        from transformers import CLIPTokenizer
+
+        folder = find_model(str(source))
+        parts = read_folder(folder)
+        for name in ("unet", "vae", "text_encoder"):
+            if getattr(parts, name) is None:
+                raise UserError(f"{folder} has no {name}: convert it together with its Stable Diffusion 1.5 base")
+        if not (folder / "tokenizer").is_dir():
+            raise UserError(f"{folder} has no tokenizer: copy the one of its Stable Diffusion 1.5 base")
+        assert parts.unet is not None
+        model = MagicPoseModel(
+            parts.unet,
+            None if parts.appearance is None else AppearanceControl(parts.appearance),
+            parts.pose_controlnet,
+            None if parts.motion is None else MotionModules(parts.motion),
+        )
+        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+        settings = ModelSettings.read(folder, str(source))
+        pipe = cls(model.eval(), parts.vae, parts.text_encoder, tokenizer, settings)
+        if dtype is None and torch.device(device).type == "cpu":
+            dtype = torch.float32
+        return pipe.to(device, dtype)
+
+    @classmethod
+    def from_stable_diffusion(
+        cls,
+        sd_pipe: Any,
+        appearance: AppearanceControl | UNet2DConditionModel,
+        pose_controlnet: ControlNetModel | None = None,
+        guidance_scale: float = PAPER_GUIDANCE,
+    ) -> MagicPosePipeline:
+        """Plugs into a loaded stock Stable Diffusion 1.5 pipeline, sharing its networks; `detach` unplugs.
+
+        `appearance` and `pose_controlnet` are brought to the device and dtype of the pipeline's UNet.
+        """
+        unet = sd_pipe.unet
+        branch = appearance if isinstance(appearance, AppearanceControl) else AppearanceControl(appearance)
+        for network in (branch, pose_controlnet):
+            if network is not None:
+                network.to(unet.device, unet.dtype)
+        model = MagicPoseModel(unet, branch, pose_controlnet)
+        schedule = {**SD15_SCHEDULE, **{k: v for k, v in sd_pipe.scheduler.config.items() if k in SD15_SCHEDULE}}
+        name = str(getattr(sd_pipe.config, "_name_or_path", None) or type(sd_pipe).__name__)
+        settings = ModelSettings(name, guidance_scale, schedule)
+        return cls(model, sd_pipe.vae, sd_pipe.text_encoder, sd_pipe.tokenizer, settings)
+
+    def detach(self) -> UNet2DConditionModel:
+        """Gives the base UNet back with the attention processors it had; this pipeline is then unusable."""
+        return self.model.detach()
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Plain diffusers sub-folders and `model_index.json`, in one step; an existing folder is replaced."""
+        parts = Components(
+            unet=self.model.unet,
+            appearance=None if self.model.appearance is None else self.model.appearance.unet,
+            pose_controlnet=self.model.pose_controlnet,
+            vae=self.vae,
+            text_encoder=self.text_encoder,
+            motion=self.model.motion.adapter if isinstance(self.model.motion, MotionModules) else None,
+        )
+        with tempfile.TemporaryDirectory() as scratch, replacing_folder(Path(folder)) as fresh:
+            copied = {name: Path(scratch) / name for name in ("tokenizer", "scheduler")}
+            self.tokenizer.save_pretrained(copied["tokenizer"])
+            make_scheduler("ddim", self.settings.schedule).save_pretrained(copied["scheduler"])
+            write_folder(parts, fresh, copied, self.settings.name)
+            index = _json(fresh / INDEX) | {"guidance_scale": self.settings.guidance_scale}
+            (fresh / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+
+    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> MagicPosePipeline:
+        """Moves every network; `dtype` None keeps theirs."""
+        for network in (self.model, self.vae, self.text_encoder):
+            network.to(device=device, dtype=dtype)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.unet.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.model.unet.parameters()).dtype
+
+    # ---- the canvas --------------------------------------------------------------------------------------------
+
+    @property
+    def stride(self) -> int:
+        """Pixels of a frame per latent pixel; sizes are multiples of it."""
+        return stride(self.vae)
+
+    @property
+    def native_side(self) -> int:
+        """Side in pixels of the square frames the model was trained on."""
+        return int(self.model.unet.config.sample_size) * self.stride
+
+    def frame_size(self, picture: Size, wanted: Size | None = None) -> Size:
+        """(width, height) of the frames for a reference of size `picture`; `wanted` is checked and taken."""
+        return canvas_size(picture, self.native_side, self.stride, wanted)
+
+    def map_size(self, frame: Size) -> Size:
+        """Size of the pose maps for frames of size `frame`."""
+        scale = self.model.pose_stride
+        return frame[0] // self.stride * scale, frame[1] // self.stride * scale
+
+    def draw(self, poses: PoseTrack | Maps | Sequence[Image.Image], frame: Size) -> Maps:
+        """The maps the ControlNet reads: [F, H, W, 3] of `map_size`, cut like the reference picture."""
+        size = self.map_size(frame)
+        if isinstance(poses, PoseTrack):
+            return draw_poses(fit_track(poses, size))
+        pictures = [p if isinstance(p, Image.Image) else Image.fromarray(p) for p in poses]
+        if not pictures:
+            raise UserError("there are no poses: give at least one pose map")
+        return np.stack([np.asarray(fit_picture(picture.convert("RGB"), size)) for picture in pictures])
+
+    # ---- the work ----------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        reference: Pictures,
+        poses: PoseTrack | Maps | Sequence[Image.Image],
+        num_inference_steps: int = 20,
+        guidance_scale: float | None = None,
+        seed: int = 0,
+        scheduler: str | Any = "ddim",
+        prompt: str = "",
+        size: Size | None = None,
+        guidance: Guidance | None = None,
+        plan: FramePlan | None = None,
+        progress: Progress | None = None,
+    ) -> PipelineOutput:
+        """Frames of the person in `reference` in the poses of `poses`.
+
+        Args:
+            reference: one picture, or several of the same person.
+            poses: a track on the reference's picture (see `retarget`), or pose maps; maps and pictures of another
+                shape than the frames are scaled to fill them and cut evenly.
+            guidance_scale: None takes the model's own; `guidance` gives an interval instead.
+            seed: of the shared start noise and the reference latents; the same on any device.
+            scheduler: a name in `magicpose.sampling.SCHEDULERS`, or a diffusers scheduler.
+            size: (width, height) of the frames; None: the reference's shape at the model's native area.
+            plan: frames per network call and per group; changes no frame.
+            progress: called with (frame-steps done, in all).
+        """
+        pictures = [reference] if isinstance(reference, Image.Image) else list(reference)
+        if not pictures:
+            raise UserError("there is no reference: give at least one picture of the person")
+        clock = [time.perf_counter()]
+        size = self.frame_size(pictures[0].size, size)
+        maps = self.draw(poses, size)
+        conditions = self.prepare(pictures, maps, size, prompt, seed)
+        clock.append(time.perf_counter())
+        guidance = guidance or Guidance(self.settings.guidance_scale if guidance_scale is None else guidance_scale)
+        with self.motion_inserted():
+            latents = sample(
+                self.model,
+                conditions.noise,
+                conditions.references,
+                conditions.pose,
+                conditions.context,
+                steps=num_inference_steps,
+                guidance=guidance,
+                scheduler=self.scheduler(scheduler),
+                plan=plan,
+                seed=seed,
+                progress=progress,
+            )
+        clock.append(time.perf_counter())
+        frames = list(self.decode(latents))
+        clock.append(time.perf_counter())
+        timings = dict(zip(("prepare", "denoise", "decode"), np.diff(clock).tolist()))
+        return PipelineOutput(frames, maps, timings)
+
+    def scheduler(self, scheduler: str | Any) -> Any:
+        """A scheduler by name on this model's noise schedule; a scheduler object as it is."""
+        return make_scheduler(scheduler, self.settings.schedule) if isinstance(scheduler, str) else scheduler
+
+    def motion_inserted(self) -> contextlib.AbstractContextManager[Any]:
+        """The motion modules at work in the UNet for the length of a `with` block, where there are any."""
+        motion = self.model.motion
+        return motion.insert(self.model.unet) if isinstance(motion, MotionModules) else contextlib.nullcontext()
+
+    @torch.no_grad()
+    def prepare(self, pictures: Sequence[Image.Image], maps: Maps, frame: Size, prompt: str, seed: int) -> Conditions:
+        """Noise, reference latents, pose maps and text for frames of size `frame`.
+
+        Random numbers are drawn on the CPU, the start noise first, so they depend on `seed` and the size alone.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        width, height = frame[0] // self.stride, frame[1] // self.stride
+        shape = (1, int(self.model.unet.config.in_channels), height, width)
+        noise = torch.randn(shape, generator=generator).to(self.device, self.dtype)
+        references = [self._encode(fit_picture(picture.convert("RGB"), frame), generator) for picture in pictures]
+        pose = torch.from_numpy(maps).permute(0, 3, 1, 2).to(self.device).to(self.dtype) / 255
+        return Conditions(noise, references, pose, self._text(prompt))
+
+    def _encode(self, picture: Image.Image, generator: torch.Generator) -> Tensor:
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].to(self.device)
+        vae_dtype = next(self.vae.parameters()).dtype
+        posterior = self.vae.encode(pixels.to(vae_dtype) / 127.5 - 1).latent_dist
+        latents: Tensor = posterior.sample(generator) * self.vae.config.scaling_factor
+        return latents.to(self.dtype)
+
+    def _text(self, prompt: str) -> Tensor:
+        """Last hidden state of the padded prompt: [1, S, D]."""
+        length = self.tokenizer.model_max_length
+        tokens = self.tokenizer(
+            prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+        ).input_ids
+        states: Tensor = self.text_encoder(tokens.to(self.text_encoder.device))[0]
+        return states.to(self.device, self.dtype)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor, batch: int = DECODE_BATCH) -> Iterator[Image.Image]:
+        """Frames of clean latents [F, C, h, w], `batch` at a time."""
+        weights: nn.Parameter = next(self.vae.parameters())
+        for chunk in torch.split(latents, batch):
+            scaled = chunk.to(weights.device, weights.dtype) / self.vae.config.scaling_factor
+            with torch.no_grad():  # the decorator does not reach into a generator that is resumed later
+                pixels = self.vae.decode(scaled).sample
+            pixels = (pixels.float().permute(0, 2, 3, 1) * 127.5 + 127.5).round().clamp(0, 255)
+            yield from (Image.fromarray(frame) for frame in pixels.to("cpu", torch.uint8).numpy())
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as JSON; download the model again") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no settings; download the model again")
+    return content

@@ -1,0 +1,140 @@
+"""The pipeline on a tiny model of random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from magicpose.errors import UserError
+from magicpose.pipeline import MagicPosePipeline
+from magicpose.sampling import FramePlan
+
+
+@pytest.fixture(scope="module")
+def pipe(tiny_sd: Path) -> MagicPosePipeline:
+    return MagicPosePipeline.from_pretrained(tiny_sd)
+
+
+def picture(seed: int = 0, size: tuple[int, int] = (64, 64)) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    return Image.fromarray(pixels)
+
+
+def maps(count: int, size: int = 64) -> np.ndarray:
+    drawn = np.zeros((count, size, size, 3), np.uint8)
+    for index in range(count):
+        drawn[index, 8 + 4 * index : 20 + 4 * index, 20:40] = (255, 0, 60)
+    return drawn
+
+
+def as_array(frames: list[Image.Image]) -> np.ndarray:
+    return np.stack([np.asarray(frame) for frame in frames]).astype(int)
+
+
+def test_frames_in_number_size_and_finite(pipe: MagicPosePipeline) -> None:
+    out = pipe(picture(), maps(3), num_inference_steps=2)
+    assert [frame.size for frame in out.frames] == [(64, 64)] * 3
+    assert set(out.timings) == {"prepare", "denoise", "decode"}
+    assert as_array(out.frames).std() > 0
+
+
+def test_reference_pose_seed_and_prompt_all_matter(pipe: MagicPosePipeline) -> None:
+    def run(**change: object) -> np.ndarray:
+        settings = {"reference": picture(), "poses": maps(1), "seed": 0, "prompt": "", **change}
+        return as_array(pipe(num_inference_steps=2, **settings).frames)
+
+    first = run()
+    assert np.array_equal(first, run())
+    for change in (
+        {"reference": picture(1)},
+        {"reference": [picture(), picture(1)]},
+        {"poses": maps(4)[3:]},
+        {"seed": 1},
+        {"prompt": "a b"},
+        {"guidance_scale": 1.0},
+    ):
+        assert not np.array_equal(first, run(**change)), f"{list(change)} changes nothing"
+
+
+def test_a_frame_does_not_depend_on_its_neighbours(pipe: MagicPosePipeline) -> None:
+    together = as_array(pipe(picture(), maps(3), num_inference_steps=2).frames)
+    plans = (FramePlan(batch=1), FramePlan(batch=2, group=2))
+    for plan in plans:
+        apart = as_array(pipe(picture(), maps(3), num_inference_steps=2, plan=plan).frames)
+        assert np.abs(together - apart).max() <= 1
+    alone = as_array(pipe(picture(), maps(3)[2:], num_inference_steps=2).frames)
+    assert np.abs(together[2:] - alone).max() <= 1
+
+
+def test_saved_and_loaded_gives_the_same_frames(pipe: MagicPosePipeline, tmp_path: Path) -> None:
+    pipe.save_pretrained(tmp_path / "saved")
+    again = MagicPosePipeline.from_pretrained(tmp_path / "saved")
+    assert again.settings.guidance_scale == 2.0
+    runs = [as_array(p(picture(), maps(1), num_inference_steps=2).frames) for p in (pipe, again)]
+    assert np.array_equal(*runs)
+
+
+def test_half_precision_files_run_in_float32_on_cpu(pipe: MagicPosePipeline, tiny_sd: Path, tmp_path: Path) -> None:
+    MagicPosePipeline.from_pretrained(tiny_sd, dtype=torch.float16).save_pretrained(tmp_path / "half")
+    half = MagicPosePipeline.from_pretrained(tmp_path / "half")
+    assert half.dtype == torch.float32 == next(half.vae.parameters()).dtype
+    runs = [as_array(p(picture(), maps(1), num_inference_steps=2).frames) for p in (pipe, half)]
+    assert np.abs(runs[0] - runs[1]).mean() < 2
+    bf16 = MagicPosePipeline.from_pretrained(tiny_sd, dtype=torch.bfloat16)
+    assert bf16(picture(), maps(1), num_inference_steps=1).frames
+
+
+def test_other_shapes_keep_the_references_aspect(pipe: MagicPosePipeline) -> None:
+    out = pipe(picture(size=(60, 120)), maps(1), num_inference_steps=1)
+    assert out.frames[0].size == (48, 88)
+    assert out.poses.shape == (1, 88, 48, 3)
+    assert pipe(picture(), maps(1), num_inference_steps=1, size=(72, 40)).frames[0].size == (72, 40)
+    with pytest.raises(UserError, match="take 72x40"):
+        pipe(picture(), maps(1), size=(70, 40))
+
+
+def test_plugged_into_a_stock_pipeline_and_out_again(tiny_sd: Path) -> None:
+    from diffusers import DDIMScheduler, StableDiffusionPipeline
+
+    ours = MagicPosePipeline.from_pretrained(tiny_sd)
+    unet = ours.model.detach()
+    stock = StableDiffusionPipeline(
+        vae=ours.vae,
+        text_encoder=ours.text_encoder,
+        tokenizer=ours.tokenizer,
+        unet=unet,
+        scheduler=DDIMScheduler(
+            beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, steps_offset=1, clip_sample=False
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    stock.set_progress_bar_config(disable=True)
+
+    def paint() -> np.ndarray:
+        generator = torch.Generator().manual_seed(1)
+        return stock("a b", num_inference_steps=2, generator=generator, output_type="np").images
+
+    processors, weights, painted = unet.attn_processors, {k: v.clone() for k, v in unet.state_dict().items()}, paint()
+    plugged = MagicPosePipeline.from_stable_diffusion(stock, ours.model.appearance, ours.model.pose_controlnet, 2.0)
+    same = [as_array(p(picture(), maps(1), num_inference_steps=2).frames) for p in (plugged, plugged)]
+    assert np.array_equal(*same)
+    assert plugged.detach() is unet
+    assert unet.attn_processors == processors
+    assert all(torch.equal(weights[name], value) for name, value in unet.state_dict().items())
+    assert np.array_equal(painted, paint())
+
+
+def test_unknown_models_are_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="unknown model 'huge': choose tiny"):
+        MagicPosePipeline.from_pretrained("huge")
+    with pytest.raises(UserError, match=r"no model_index\.json"):
+        MagicPosePipeline.from_pretrained(tmp_path)
+    (tmp_path / "x.safetensors").touch()
+    with pytest.raises(UserError, match="magicpose convert"):
+        MagicPosePipeline.from_pretrained(tmp_path / "x.safetensors")
