@@ -23,6 +23,7 @@ FILES = (
     "hand_landmark/hand_landmark_full.tflite",
     "holistic_landmark/hand_recrop.tflite",
     "iris_landmark/iris_landmark.tflite",
+    "palm_detection/palm_detection_full.tflite",
     "pose_detection/pose_detection.tflite",
     "pose_landmark/pose_landmark_full.tflite",
 )

@@ -15,6 +15,8 @@ from PIL import Image
 Frame = NDArray[np.uint8]  # [H, W, 3], RGB
 Floats = NDArray[np.float32]
 
+UP, RIGHT, DOWN = math.pi / 2, 0.0, -math.pi / 2  # for `turn_to`
+
 
 @dataclass(frozen=True)
 class Roi:
@@ -35,8 +37,7 @@ class Roi:
         """The inverse of `to_frame`."""
         dx, dy = points[..., 0] - self.x, points[..., 1] - self.y
         cos, sin = math.cos(self.angle), math.sin(self.angle)
-        square = np.stack([cos * dx + sin * dy, cos * dy - sin * dx], -1) / self.size + 0.5
-        return square.astype(np.float32)
+        return (np.stack([cos * dx + sin * dy, cos * dy - sin * dx], -1) / self.size + 0.5).astype(np.float32)
 
     def scaled(self, factor: float, shift_down: float = 0.0) -> Roi:
         """Grown about its centre, after a move along its own downward axis by `shift_down` of its side."""
@@ -69,6 +70,16 @@ def around(points: Floats, angle: float) -> Roi:
     low, high = points.min(0), points.max(0)
     (x, y), size = (low + high) / 2, float((high - low).max())
     return Roi(float(x), float(y), max(size, 1.0), angle)
+
+
+def distance(a: Floats, b: Floats) -> float:
+    """Between two points, of whose rows only x and y count."""
+    return math.hypot(float(a[0] - b[0]), float(a[1] - b[1]))
+
+
+def circle(centre: Floats, edge: Floats, target: float) -> Roi:
+    """The square about the circle through `edge`, turned so that centre -> edge points along `target` in it."""
+    return Roi(float(centre[0]), float(centre[1]), max(1.0, 2 * distance(centre, edge)), turn_to(centre, edge, target))
 
 
 def crop(frame: Frame, roi: Roi, size_px: int, replicate_border: bool = True) -> Image.Image:
