@@ -22,6 +22,7 @@ Frame = NDArray[np.uint8]  # [height, width, 3] RGB
 Timed = tuple[Fraction, av.VideoFrame, Fraction]  # time stamp in seconds, picture, length in seconds (0: unknown)
 
 _NOT_VIDEO = {"tty", "hls", "concat"}  # FFmpeg plays text files, and play lists that name other files
+_WITHOUT_TIME_STAMPS = {"avi"}  # says when to decode a picture, not when to show it
 _UNSPECIFIED_COLOURS = 2
 _HD_HEIGHT = 720  # from here on, colours that are not labelled are taken as BT.709, below as BT.601
 
@@ -50,15 +51,18 @@ def decoded(path: Path, container: av.container.InputContainer, stream: av.Video
     """Every picture that can be decoded; damage is skipped with one MediaWarning, all damage is a UserError."""
     good = damaged = 0
     step = 1 / (stream.average_rate or Fraction(25))
-    stamp = Fraction(0)
+    stamp: Fraction | None = None
+    counted = container.format.name in _WITHOUT_TIME_STAMPS
     for packet in packets(container, stream):
+        if stamp is None:
+            stamp = (packet.dts or 0) * packet.time_base - step
         try:
             frames = packet.decode()
         except av.FFmpegError:
             damaged += 1
             continue
         for frame in frames:
-            stamp = stamp + step if frame.pts is None else frame.pts * frame.time_base
+            stamp = stamp + step if counted or frame.pts is None else frame.pts * frame.time_base
             good += 1
             damaged += frame.is_corrupt
             yield stamp, frame, (frame.duration or 0) * stream.time_base

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import count, islice, pairwise, takewhile
 from pathlib import Path
 
 import av
@@ -23,7 +23,7 @@ _USUAL_FPS = [Fraction(n, 1001) for n in (24000, 30000, 60000, 120000)] + [
 _FALLBACK_FPS = Fraction(25)  # of a file that names no rate and holds a single frame
 _CLOCK = Fraction(1, 1000)  # the coarsest usual time stamps (webm): instants closer than this are the same
 _SEEK_FROM = 3  # seconds; before that, decoding from the start is as fast
-_LONGEST_GAP = 10  # seconds past the stated end after which a time stamp is taken as damage
+_LONGEST_HOLE = 60  # seconds without a new picture after which time stamps are taken as damaged
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,9 @@ def read_video(
     begin, stop = check_span(info, start, end)
     if max_frames is not None and max_frames < 1:
         raise UserError(f"max_frames must be at least 1, not {max_frames}")
-    instants = itertools.takewhile(
+    instants = takewhile(
         lambda instant: stop is None or instant + _CLOCK < stop,
-        (begin + k / rate for k in itertools.islice(itertools.count(), max_frames)),
+        (begin + k / rate for k in islice(count(), max_frames)),
     )
     return _sampled(info, instants, begin)
 
@@ -130,15 +130,15 @@ def _shown(info: VideoInfo, begin: Fraction) -> Iterator[tuple[av.VideoFrame, Fr
         if begin > _SEEK_FROM and _seeks_before(info, begin):
             _seek(container, stream, info.start + begin)
         tick = min(stream.time_base, _CLOCK)
-        shown, finish = None, Fraction(0)
+        shown, began, finish = None, Fraction(0), Fraction(0)
         for stamp, frame, length in decoded(info.path, container, stream):
             time = stamp - info.start
             if shown is not None:
-                if time > max(finish, Fraction(info.duration)) + _LONGEST_GAP:
+                if time > began + _LONGEST_HOLE:
                     _warn(info, f"has damaged time stamps after {float(finish):.2f} s; the rest is left out")
                     break
                 yield shown, time - tick
-            shown, finish = frame, time + (length or 1 / info.fps)
+            shown, began, finish = frame, time, time + (length or 1 / info.fps)
         assert shown is not None, "decoded() yields or raises"
         yield shown, finish - tick
         if finish < info.duration - 0.5:
@@ -168,20 +168,25 @@ def _rate_and_end(path: Path, stream: av.VideoStream, start: Fraction) -> tuple[
     """(average frames per second, time stamp of the end in seconds): from the header, else from all packets."""
     average = stream.average_rate or stream.guessed_rate or _FALLBACK_FPS
     count, end = stream.frames, ((stream.start_time or 0) + (stream.duration or 0)) * stream.time_base
-    if not (count and stream.duration):
-        count, end = _count_packets(path, start)
+    if not (count and stream.duration) or end - start > count * _LONGEST_HOLE:
+        count, end = _count_packets(path, 1 / average)
     length = end - start
     if length > 0 and abs(average * length - count) > 1:  # the stated rate is a guess from the first frames
         average = count / length
     return average, end
 
 
-def _count_packets(path: Path, start: Fraction) -> tuple[int, Fraction]:
-    """(pictures, time stamp of their end in seconds) by reading, not decoding, the whole file."""
-    count, end = 0, start
+def _count_packets(path: Path, step: Fraction) -> tuple[int, Fraction]:
+    """(pictures, time stamp of their end in seconds) by reading, not decoding, the file up to a hole in time."""
     with opened(path) as (container, stream):
-        for packet in packets(container, stream):
-            if packet.pts is not None:
-                count += 1
-                end = max(end, (packet.pts + (packet.duration or 0)) * stream.time_base)
-    return count, end
+        spans = sorted(
+            (packet.pts * packet.time_base, (packet.duration or 0) * packet.time_base or step)
+            for packet in packets(container, stream)
+            if packet.pts is not None
+        )
+    if not spans:
+        return 0, Fraction(0)
+    holes = (k for k, (now, then) in enumerate(pairwise(spans), 1) if then[0] - now[0] > _LONGEST_HOLE)
+    count = next(holes, len(spans))
+    begin, length = spans[count - 1]
+    return count, begin + length
