@@ -128,7 +128,7 @@ def attend_over_time(motion: Any, states: Tensor, frames: int) -> Tensor:
     """One temporal module: every place of the picture attends along its clip. [clips * frames, C, h, w] -> the same.
 
     As AnimateDiff trained it, the GroupNorm sees one frame at a time; diffusers' own forward takes its statistics over
-    the whole clip, which changes the result by a quarter of its size.
+    the whole clip, which moved the recorded block by 17 % (RMS).
     """
     channels, height, width = states.shape[1:]
     x = motion.norm(states).unflatten(0, (-1, frames))  # [clips, frames, C, h, w]

@@ -1,0 +1,46 @@
+"""The part of the recorded tensors that lives in the repository: the original's numbers wherever tests run."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import MotionAdapter, UNet2DConditionModel
+from torch import Tensor
+
+from magicpose.appearance import AppearanceControl
+from magicpose.conversion import keys
+from magicpose.motion import attend_over_time
+
+WIDTHS = (32, 64, 96, 96)
+LAYOUT = keys.Layout((True, True, True, False), 2)
+
+
+def translated(subset: dict[str, Tensor], prefix: str, table: keys.Modules) -> dict[str, Tensor]:
+    found = {}
+    for key, value in subset.items():
+        if key.startswith(prefix) and not key.endswith(keys.DUPLICATE_POSITIONS):
+            name = keys.translate(key.removeprefix(prefix), keys.reverse(table))
+            assert name is not None, key
+            found[name] = value.float()
+    return found
+
+
+def test_first_bank_entries(subset: dict[str, Tensor]) -> None:
+    """What the branch stores first depends on its first blocks alone; the rest may be anything."""
+    unet = UNet2DConditionModel(block_out_channels=WIDTHS, cross_attention_dim=64, attention_head_dim=8)
+    weights = translated(subset, "sd.appearance_control_model.", keys.appearance_modules(LAYOUT))
+    assert unet.load_state_dict(weights, strict=False).unexpected_keys == []
+    with torch.no_grad():
+        bank = AppearanceControl(unet)(subset["in.ref_latent"], subset["in.t"], subset["in.context"])
+    for n, states in enumerate(list(bank.values())[:2]):
+        torch.testing.assert_close(states, subset[f"mid.bank.{n:02d}"], rtol=0, atol=3e-4)
+
+
+def test_motion_block(subset: dict[str, Tensor]) -> None:
+    adapter = MotionAdapter(block_out_channels=WIDTHS, use_motion_mid_block=False, motion_max_seq_length=24)
+    weights = translated(subset, "sd.model.diffusion_model.", keys.release_motion_modules(LAYOUT))
+    assert adapter.load_state_dict(weights, strict=False).unexpected_keys == []
+    block, x = adapter.down_blocks[1].motion_modules[0], subset["in.mm_block_x"]
+    with torch.no_grad():
+        torch.testing.assert_close(attend_over_time(block, x, 16), subset["out.mm_block_y"], rtol=0, atol=1e-4)
+        diffusers_own = block(x, num_frames=16)  # group statistics over the clip: not what AnimateDiff trained
+    assert (diffusers_own - subset["out.mm_block_y"]).abs().max() > 0.5
