@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
 from functools import cached_property
 from importlib import resources
 from typing import Any
@@ -32,8 +36,9 @@ class Network:
         from ai_edge_litert.interpreter import Interpreter
 
         content = (FOLDER / f"{self.name}.tflite").read_bytes()
-        interpreter = Interpreter(model_content=content, num_threads=available_cores())
-        interpreter.allocate_tensors()
+        with _without_chatter():
+            interpreter = Interpreter(model_content=content, num_threads=available_cores())
+            interpreter.allocate_tensors()
         return interpreter
 
     @cached_property
@@ -48,6 +53,22 @@ class Network:
         net.set_tensor(net.get_input_details()[0]["index"], pixels[None])
         net.invoke()
         return [np.array(net.get_tensor(output["index"])[0]) for output in net.get_output_details()]
+
+
+@contextlib.contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Keep back what LiteRT writes to the error stream at level INFO, for which it has no switch."""
+    sys.stderr.flush()
+    real = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(real, 2)
+            os.close(real)
+            held.seek(0)
+            os.write(2, b"".join(line for line in held if not line.startswith(b"INFO:")))
 
 
 def fingerprint() -> str:

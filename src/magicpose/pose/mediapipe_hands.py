@@ -36,32 +36,47 @@ class HandNetworks:
         self._hand = Network("hand_landmark_full")
 
     def __call__(self, frame: Frame, body: Floats, scale: float) -> list[Hand | None]:
-        """Left and right hand for the 33 body points [33, 2]; `scale` is the side of the whole body's square."""
-        hands = [self._at(frame, self._by_body(frame, body[list(WRISTS_AND_FINGERS[side])]), side) for side in (0, 1)]
+        """Left and right hand for the 33 body points [33, 2]; `scale` is the side of the whole body's square.
+
+        First where the body's points lead; a hand not found there, among the palms near its wrist and about the
+        trunk.
+        """
+        hands: list[Hand | None] = [None, None]
+        for side in (0, 1):
+            roi = self._by_body(frame, body[list(WRISTS_AND_FINGERS[side])])
+            hands[side] = None if roi is None else self._at(frame, roi, side)
+        if None not in hands:
+            return hands
+        chest = body[list(SHOULDERS)].mean(0)
+        about_trunk = self._palms_in(frame, _square(chest, 0.5 * scale))
         for side in (0, 1):
             if hands[side] is None:
-                hands[side] = self._by_palm(frame, body, scale, side, hands[1 - side])
+                fingers = body[list(WRISTS_AND_FINGERS[side])].mean(0)
+                near = self._palms_in(frame, _square(fingers, 0.25 * scale)) if _inside(fingers, frame) else []
+                hands[side] = self._among(frame, near + about_trunk, side, hands[1 - side], chest, 0.5 * scale)
         return hands
 
-    def _by_body(self, frame: Frame, fingers: Floats) -> Roi:
+    def _by_body(self, frame: Frame, fingers: Floats) -> Roi | None:
         """The square the body's own wrist, little and index finger [3, 2] lead to, put right by a small network."""
         wrist, little, index = fingers
         middle = (2 * index + little) / 3
+        if not _inside(middle, frame):
+            return None
         region = circle(middle, 2 * middle - wrist, UP).scaled(2.7, -0.1)
         (numbers,) = self._recrop(crop(frame, region, self._recrop.size_px))
         centre, edge = region.to_frame(numbers.reshape(2, 2) / np.float32(self._recrop.size_px))
         return circle(centre, edge, DOWN).scaled(1, -0.1)
 
-    def _by_palm(self, frame: Frame, body: Floats, scale: float, side: int, other: Hand | None) -> Hand | None:
-        """A hand the body's points did not lead to: among the palms near the wrist, then about the trunk."""
-        fingers, chest = body[list(WRISTS_AND_FINGERS[side])].mean(0), body[list(SHOULDERS)].mean(0)
-        for centre, size in ((fingers, 0.25 * scale), (chest, 0.5 * scale)):
-            for square in self._palms_in(frame, Roi(float(centre[0]), float(centre[1]), size)):
-                hand = self._at(frame, square, side)
-                if hand is None or (other is not None and _same(hand, other)):
-                    continue
-                if distance(hand.points[0], chest) < 0.5 * scale:  # within reach
-                    return hand
+    def _among(
+        self, frame: Frame, palms: list[Roi], side: int, other: Hand | None, chest: Floats, reach: float
+    ) -> Hand | None:
+        """The first of the palms that has a hand of that side, is not the `other` one, and is within reach."""
+        for palm in palms:
+            hand = self._at(frame, palm, side)
+            if hand is None or (other is not None and _same(hand, other)):
+                continue
+            if distance(hand.points[0], chest) < reach:
+                return hand
         return None
 
     def _palms_in(self, frame: Frame, region: Roi) -> list[Roi]:
@@ -88,6 +103,14 @@ class HandNetworks:
         numbers, presence, right, _ = self._hand(crop(frame, roi, self._hand.size_px))
         square = numbers.reshape(21, 3)[:, :2] / np.float32(self._hand.size_px)
         return Hand(roi.to_frame(square), float(presence[0])), (1 - float(right[0]), float(right[0]))
+
+
+def _square(centre: Floats, size: float) -> Roi:
+    return Roi(float(centre[0]), float(centre[1]), size)
+
+
+def _inside(point: Floats, frame: Frame) -> bool:
+    return bool(0 <= point[0] < frame.shape[1] and 0 <= point[1] < frame.shape[0])
 
 
 def _same(a: Hand, b: Hand) -> bool:
