@@ -55,14 +55,14 @@ def decoded(path: Path, container: av.container.InputContainer, stream: av.Video
     counted = container.format.name in _WITHOUT_TIME_STAMPS
     for packet in packets(container, stream):
         if stamp is None:
-            stamp = (packet.dts or 0) * packet.time_base - step
+            stamp = (packet.dts or 0) * stream.time_base - step
         try:
-            frames = packet.decode()
+            frames = stream.codec_context.decode(packet)
         except av.FFmpegError:
             damaged += 1
             continue
         for frame in frames:
-            stamp = stamp + step if counted or frame.pts is None else frame.pts * frame.time_base
+            stamp = stamp + step if counted or frame.pts is None else frame.pts * stream.time_base
             good += 1
             damaged += frame.is_corrupt
             yield stamp, frame, (frame.duration or 0) * stream.time_base
@@ -77,7 +77,9 @@ def packets(container: av.container.InputContainer, stream: av.VideoStream) -> I
     try:
         yield from container.demux(stream)
     except av.FFmpegError:
-        yield av.Packet()  # what the decoder still holds
+        flush = av.Packet()  # asks the decoder for what it still holds
+        flush.stream = stream
+        yield flush
 
 
 def orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:

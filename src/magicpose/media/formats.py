@@ -54,7 +54,7 @@ _WEBM = Container(
     Encoder("libopus", options={"b": "128k"}, rates=(48000,)),
     frozenset({"opus", "vorbis"}),
 )
-_WEBP = Container("webp", (Encoder("libwebp_anim", "yuv420p", {"quality": "90"}),), {"loop": "0"})
+_WEBP = Container("webp", (Encoder("libwebp_anim", "bgra", {"quality": "90"}),), {"loop": "0"})
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from magicpose.media.metadata import exif, png_text, to_json
 MAX_PIXELS = 100_000_000  # a decoded picture of this size takes about 1 GB on its way to RGB
 
 # What Pillow may open. Not on the list: formats read by running another program (EPS) or that only wrap one.
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "TGA", "ICO")
+_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "TGA", "ICO")
 IMAGE_SUFFIXES = frozenset(
     [".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".jp2", ".tga"]
 )
@@ -57,7 +58,7 @@ def read_image(path: PathLike) -> Image.Image:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")  # remarks on odd tags and on sizes we check ourselves
         try:
-            with Image.open(path, formats=_FORMATS) as image:
+            with Image.open(path, formats=_readable()) as image:
                 _check_size(path, image.size)
                 image.load()
                 return _to_rgb(ImageOps.exif_transpose(image))
@@ -108,6 +109,13 @@ def read_image_folder(folder: PathLike) -> Iterator[Image.Image]:
     """The pictures of `folder` one by one, in natural order; sizes may differ. Complains before the first."""
     paths = list_images(folder)
     return (read_image(path) for path in paths)
+
+
+@cache
+def _readable() -> list[str]:
+    """The formats of our list that this build of Pillow has."""
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
 
 
 def _check_size(path: Path, size: tuple[int, int]) -> None:

@@ -76,11 +76,17 @@ def exif(remark: str) -> Image.Exif:
     return block
 
 
-def webp_with_metadata(data: bytes, remark: str) -> bytes:
-    """An animated WebP file with the remark as its EXIF chunk (RIFF: 4-letter name, length, body, even)."""
-    assert data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X", "an animation starts with the extended header"
+def webp_with_metadata(data: bytes, size: tuple[int, int], remark: str) -> bytes:
+    """A WebP file of `size` with the remark as its EXIF chunk (RIFF: 4-letter name, length, body, even)."""
+    assert data[:4] == b"RIFF" and data[8:12] == b"WEBP"
     body = exif(remark).tobytes().removeprefix(b"Exif\0\0")
-    chunk = b"EXIF" + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
-    flags = data[20] | 0x08  # "there is an EXIF chunk"
-    rest = data[12:20] + bytes([flags]) + data[21:] + chunk
-    return b"RIFF" + struct.pack("<I", len(rest) + 4) + b"WEBP" + rest
+    chunks = data[12:] + _riff_chunk(b"EXIF", body)
+    if not chunks.startswith(b"VP8X"):  # a single picture has no extended header yet
+        corner = b"".join((side - 1).to_bytes(3, "little") for side in size)
+        chunks = _riff_chunk(b"VP8X", bytes(4) + corner) + chunks
+    flags = chunks[8] | 0x08  # "there is an EXIF chunk"
+    return _riff_chunk(b"RIFF", b"WEBP" + chunks[:8] + bytes([flags]) + chunks[9:])
+
+
+def _riff_chunk(name: bytes, body: bytes) -> bytes:
+    return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)

@@ -127,7 +127,7 @@ class _ContainerSink:
         self._output = av.open(str(self._temporary), "w", format=form.name, options=form.options)
         self._output.metadata["comment"] = self._metadata
         stream = self._stream = self._output.add_stream(encoder.name, rate=self._fps, options=encoder.options)
-        height, width = frame.shape[:2]
+        height, width = (even(frame) if encoder.pix_fmt == "yuv420p" else frame).shape[:2]
         stream.width, stream.height, stream.pix_fmt = width, height, encoder.pix_fmt
         context = stream.codec_context
         context.time_base = 1 / self._fps
@@ -136,9 +136,10 @@ class _ContainerSink:
         self._sound = None if self._audio is None else add_sound(self._audio, self._output, form)
 
     def write(self, frame: Frame) -> None:
-        frame = even(frame)
         if self._output is None:
             self._open(frame)
+        if self._stream.pix_fmt == "yuv420p":
+            frame = even(frame)
         picture = av.VideoFrame.from_ndarray(frame).reformat(
             format=self._stream.pix_fmt, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )
@@ -157,7 +158,8 @@ class _ContainerSink:
         self._output.close()
         self._output = None
         if self._form.name == "webp":
-            self._temporary.write_bytes(webp_with_metadata(self._temporary.read_bytes(), self._metadata))
+            size = self._stream.width, self._stream.height
+            self._temporary.write_bytes(webp_with_metadata(self._temporary.read_bytes(), size, self._metadata))
         self._temporary.replace(self._path)
 
     def discard(self) -> None:
