@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from magicpose.appearance import AppearanceControl
 from magicpose.autoencoder import stride
-from magicpose.canvas import Size, canvas_size, fit_picture, fit_track
 from magicpose.conversion.files import replacing_folder
 from magicpose.conversion.folder import read_folder, write_folder
 from magicpose.conversion.original import Components
 from magicpose.errors import UserError
 from magicpose.hub import find_model
+from magicpose.media.canvas import Canvas, Size
 from magicpose.model import MagicPoseModel
 from magicpose.motion import MotionModules
 from magicpose.pose.draw import draw_poses
@@ -36,6 +36,8 @@ Pictures = Image.Image | Sequence[Image.Image]
 Maps = NDArray[np.uint8]  # [F, H, W, 3]
 INDEX = "model_index.json"
 DECODE_BATCH = 8
+BLACK = (0, 0, 0)
+STABLE_DIFFUSION_LATENT = 64  # side of a latent where a model does not say
 PAPER_GUIDANCE = 7.0
 
 
@@ -45,15 +47,16 @@ class ModelSettings:
 
     name: str
     guidance_scale: float = PAPER_GUIDANCE
+    image_size: int | None = None  # side in pixels of the training frames; None: by the UNet's `sample_size`
     schedule: dict[str, Any] = field(default_factory=lambda: dict(SD15_SCHEDULE))
 
     @classmethod
     def read(cls, folder: Path, name: str) -> ModelSettings:
-        """From `model_index.json` (`guidance_scale`) and `scheduler/scheduler_config.json`, where they say."""
+        """From `model_index.json` (`guidance_scale`, `image_size`) and `scheduler/scheduler_config.json`."""
         index = _json(folder / INDEX)
         scheduler = folder / "scheduler" / "scheduler_config.json"
         schedule = {**SD15_SCHEDULE, **_json(scheduler)} if scheduler.is_file() else dict(SD15_SCHEDULE)
-        return cls(name, float(index.get("guidance_scale", PAPER_GUIDANCE)), schedule)
+        return cls(name, float(index.get("guidance_scale", PAPER_GUIDANCE)), index.get("image_size"), schedule)
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,7 @@ class MagicPosePipeline:
         model = MagicPoseModel(unet, branch, pose_controlnet)
         schedule = {**SD15_SCHEDULE, **{k: v for k, v in sd_pipe.scheduler.config.items() if k in SD15_SCHEDULE}}
         name = str(getattr(sd_pipe.config, "_name_or_path", None) or type(sd_pipe).__name__)
-        settings = ModelSettings(name, guidance_scale, schedule)
+        settings = ModelSettings(name, guidance_scale, schedule=schedule)
         return cls(model, sd_pipe.vae, sd_pipe.text_encoder, sd_pipe.tokenizer, settings)
 
     def detach(self) -> UNet2DConditionModel:
@@ -174,7 +177,8 @@ class MagicPosePipeline:
             self.tokenizer.save_pretrained(copied["tokenizer"])
             make_scheduler("ddim", self.settings.schedule).save_pretrained(copied["scheduler"])
             write_folder(parts, fresh, copied, self.settings.name)
-            index = _json(fresh / INDEX) | {"guidance_scale": self.settings.guidance_scale}
+            index = _json(fresh / INDEX)
+            index |= {"guidance_scale": self.settings.guidance_scale, "image_size": self.native_side}
             (fresh / INDEX).write_text(json.dumps(index, indent=2) + "\n")
 
     def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> MagicPosePipeline:
@@ -201,26 +205,29 @@ class MagicPosePipeline:
     @property
     def native_side(self) -> int:
         """Side in pixels of the square frames the model was trained on."""
-        return int(self.model.unet.config.sample_size) * self.stride
+        if self.settings.image_size is not None:
+            return self.settings.image_size
+        return int(self.model.unet.config.sample_size or STABLE_DIFFUSION_LATENT) * self.stride
 
-    def frame_size(self, picture: Size, wanted: Size | None = None) -> Size:
-        """(width, height) of the frames for a reference of size `picture`; `wanted` is checked and taken."""
-        return canvas_size(picture, self.native_side, self.stride, wanted)
+    def canvas(self, picture: Size, size: int | Size | None = None) -> Canvas:
+        """The frames' size for a reference of size `picture`; `size` as in `Canvas`, None: the model's own."""
+        return Canvas.for_reference(picture, size or self.native_side, self.stride)
 
-    def map_size(self, frame: Size) -> Size:
-        """Size of the pose maps for frames of size `frame`."""
+    def map_canvas(self, canvas: Canvas) -> Canvas:
+        """The size of the pose maps for frames of size `canvas`; some models read finer maps than they paint."""
         scale = self.model.pose_stride
-        return frame[0] // self.stride * scale, frame[1] // self.stride * scale
+        return Canvas(canvas.width // self.stride * scale, canvas.height // self.stride * scale)
 
-    def draw(self, poses: PoseTrack | Maps | Sequence[Image.Image], frame: Size) -> Maps:
-        """The maps the ControlNet reads: [F, H, W, 3] of `map_size`, cut like the reference picture."""
-        size = self.map_size(frame)
+    def draw(self, poses: PoseTrack | Maps | Sequence[Image.Image], canvas: Canvas) -> Maps:
+        """The maps the ControlNet reads, [F, H, W, 3] of `map_canvas`; placed like a reference of their size."""
+        canvas = self.map_canvas(canvas)
+        if len(poses) == 0:
+            raise UserError("there are no poses: give at least one pose or pose map")
         if isinstance(poses, PoseTrack):
-            return draw_poses(fit_track(poses, size))
-        pictures = [p if isinstance(p, Image.Image) else Image.fromarray(p) for p in poses]
-        if not pictures:
-            raise UserError("there are no poses: give at least one pose map")
-        return np.stack([np.asarray(fit_picture(picture.convert("RGB"), size)) for picture in pictures])
+            points = canvas.place(poses.size).forward(poses.stacked()).astype(np.float32)
+            return draw_poses(PoseTrack.from_stacked(points, canvas.size))
+        pictures = [p.convert("RGB") if isinstance(p, Image.Image) else Image.fromarray(p) for p in poses]
+        return np.stack([np.asarray(canvas.place(picture.size).apply(picture, BLACK)) for picture in pictures])
 
     # ---- the work ----------------------------------------------------------------------------------------------
 
@@ -234,7 +241,7 @@ class MagicPosePipeline:
         seed: int = 0,
         scheduler: str | Any = "ddim",
         prompt: str = "",
-        size: Size | None = None,
+        size: int | Size | None = None,
         guidance: Guidance | None = None,
         plan: FramePlan | None = None,
         progress: Progress | None = None,
@@ -244,11 +251,12 @@ class MagicPosePipeline:
         Args:
             reference: one picture, or several of the same person.
             poses: a track on the reference's picture (see `retarget`), or pose maps; maps and pictures of another
-                shape than the frames are scaled to fill them and cut evenly.
+                shape than the frames are placed by the rule of `Canvas`.
             guidance_scale: None takes the model's own; `guidance` gives an interval instead.
             seed: of the shared start noise and the reference latents; the same on any device.
             scheduler: a name in `magicpose.sampling.SCHEDULERS`, or a diffusers scheduler.
-            size: (width, height) of the frames; None: the reference's shape at the model's native area.
+            size: (width, height) of the frames, or the side of a square of that area in the reference's shape; None:
+                the side the model was trained at.
             plan: frames per network call and per group; changes no frame.
             progress: called with (frame-steps done, in all).
         """
@@ -256,9 +264,9 @@ class MagicPosePipeline:
         if not pictures:
             raise UserError("there is no reference: give at least one picture of the person")
         clock = [time.perf_counter()]
-        size = self.frame_size(pictures[0].size, size)
-        maps = self.draw(poses, size)
-        conditions = self.prepare(pictures, maps, size, prompt, seed)
+        canvas = self.canvas(pictures[0].size, size)
+        maps = self.draw(poses, canvas)
+        conditions = self.prepare(pictures, maps, canvas, prompt, seed)
         clock.append(time.perf_counter())
         guidance = guidance or Guidance(self.settings.guidance_scale if guidance_scale is None else guidance_scale)
         with self.motion_inserted():
@@ -291,16 +299,19 @@ class MagicPosePipeline:
         return motion.insert(self.model.unet) if isinstance(motion, MotionModules) else contextlib.nullcontext()
 
     @torch.no_grad()
-    def prepare(self, pictures: Sequence[Image.Image], maps: Maps, frame: Size, prompt: str, seed: int) -> Conditions:
-        """Noise, reference latents, pose maps and text for frames of size `frame`.
+    def prepare(
+        self, pictures: Sequence[Image.Image], maps: Maps, canvas: Canvas, prompt: str, seed: int
+    ) -> Conditions:
+        """Noise, reference latents, pose maps and text for frames of size `canvas`.
 
         Random numbers are drawn on the CPU, the start noise first, so they depend on `seed` and the size alone.
         """
         generator = torch.Generator().manual_seed(seed)
-        width, height = frame[0] // self.stride, frame[1] // self.stride
-        shape = (1, int(self.model.unet.config.in_channels), height, width)
+        channels = int(self.model.unet.config.in_channels)
+        shape = (1, channels, canvas.height // self.stride, canvas.width // self.stride)
         noise = torch.randn(shape, generator=generator).to(self.device, self.dtype)
-        references = [self._encode(fit_picture(picture.convert("RGB"), frame), generator) for picture in pictures]
+        placed = [canvas.place(picture.size).apply(picture.convert("RGB")) for picture in pictures]
+        references = [self._encode(picture, generator) for picture in placed]
         pose = torch.from_numpy(maps).permute(0, 3, 1, 2).to(self.device).to(self.dtype) / 255
         return Conditions(noise, references, pose, self._text(prompt))
 

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from magicpose.errors import UserError
-from magicpose.pipeline import MagicPosePipeline
-from magicpose.sampling import FramePlan
+from magicpose.pipeline import MagicPosePipeline, ModelSettings
+from magicpose.sampling import SD15_SCHEDULE, FramePlan
 
 
 @pytest.fixture(scope="module")
@@ -89,12 +89,37 @@ def test_half_precision_files_run_in_float32_on_cpu(pipe: MagicPosePipeline, tin
 
 
 def test_other_shapes_keep_the_references_aspect(pipe: MagicPosePipeline) -> None:
-    out = pipe(picture(size=(60, 120)), maps(1), num_inference_steps=1)
-    assert out.frames[0].size == (48, 88)
-    assert out.poses.shape == (1, 88, 48, 3)
-    assert pipe(picture(), maps(1), num_inference_steps=1, size=(72, 40)).frames[0].size == (72, 40)
-    with pytest.raises(UserError, match="take 72x40"):
-        pipe(picture(), maps(1), size=(70, 40))
+    out = pipe(picture(size=(90, 120)), maps(1), num_inference_steps=1, size=80)
+    assert out.frames[0].size == (72, 96)
+    assert out.poses.shape == (1, 96, 72, 3)
+    assert pipe(picture(), maps(1), num_inference_steps=1, size=(72, 64)).frames[0].size == (72, 64)
+    with pytest.raises(UserError, match="try 72x64"):
+        pipe(picture(), maps(1), size=(70, 64))
+
+
+def test_the_small_models_own_autoencoder_and_fine_maps(tiny_sd: Path, tmp_path: Path) -> None:
+    """Latents of 8 channels, maps at twice the frames' resolution, folded 4 x 4 before the first layer."""
+    from diffusers import ControlNetModel, UNet2DConditionModel
+
+    from magicpose.appearance import AppearanceControl
+    from magicpose.autoencoder import PatchAutoencoder
+    from magicpose.model import MagicPoseModel
+
+    stock = MagicPosePipeline.from_pretrained(tiny_sd)
+    unet = UNet2DConditionModel.from_config(
+        {**stock.model.unet.config, "in_channels": 8, "out_channels": 8, "sample_size": None}
+    )
+    hints = {"conditioning_channels": 48, "conditioning_embedding_out_channels": (8, 8, 8)}
+    controlnet = ControlNetModel.from_config({**stock.model.pose_controlnet.config, "in_channels": 8, **hints})
+    model = MagicPoseModel(unet, AppearanceControl.from_unet(unet), controlnet)
+    settings = ModelSettings("small", 2.0, image_size=64)
+    vae = PatchAutoencoder(block_out_channels=(8, 8, 8), layers_per_block=1)
+    MagicPosePipeline(model, vae, stock.text_encoder, stock.tokenizer, settings).save_pretrained(tmp_path / "small")
+    small = MagicPosePipeline.from_pretrained(tmp_path / "small")
+    assert (small.stride, small.model.pose_stride, small.native_side) == (8, 16, 64)
+    out = small(picture(), maps(2), num_inference_steps=1)
+    assert out.frames[0].size == (64, 64)
+    assert out.poses.shape == (2, 128, 128, 3)
 
 
 def test_plugged_into_a_stock_pipeline_and_out_again(tiny_sd: Path) -> None:
@@ -107,9 +132,7 @@ def test_plugged_into_a_stock_pipeline_and_out_again(tiny_sd: Path) -> None:
         text_encoder=ours.text_encoder,
         tokenizer=ours.tokenizer,
         unet=unet,
-        scheduler=DDIMScheduler(
-            beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, steps_offset=1, clip_sample=False
-        ),
+        scheduler=DDIMScheduler(**SD15_SCHEDULE, steps_offset=1, clip_sample=False),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,

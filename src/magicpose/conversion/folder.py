@@ -15,6 +15,7 @@ from torch import nn
 from transformers import CLIPTextModel
 
 from magicpose import __version__
+from magicpose.autoencoder import PatchAutoencoder
 from magicpose.conversion import keys
 from magicpose.conversion.export import export_original
 from magicpose.conversion.files import (
@@ -41,6 +42,8 @@ PARTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "text_encoder": ("transformers", "CLIPTextModel", ()),
     "motion": ("diffusers", "MotionAdapter", ("motion_adapter",)),
 }
+# our own classes that may stand where `PARTS` names a stock one: class name -> (part, class)
+OWN_CLASSES: dict[str, tuple[str, Any]] = {"PatchAutoencoder": ("vae", PatchAutoencoder)}
 COPIED = {"tokenizer": ("transformers", "CLIPTokenizer"), "scheduler": ("diffusers", "DDIMScheduler")}
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 WEIGHT_NAMES = ("diffusion_pytorch_model", "model", "pytorch_model")
@@ -80,11 +83,14 @@ def convert(
             module.to(DTYPES[dtype])
     _check_disk(parts, destination)
     made_from = ", ".join(path.name for path in paths)
-    if destination.suffix.lower() in WEIGHT_SUFFIXES:
-        write_state_dict(export_original(parts), destination, made_from)
-    else:
-        with replacing_folder(destination) as fresh:
-            write_folder(parts, fresh, copied, made_from)
+    try:
+        if destination.suffix.lower() in WEIGHT_SUFFIXES:
+            write_state_dict(export_original(parts), destination, made_from)
+        else:
+            with replacing_folder(destination) as fresh:
+                write_folder(parts, fresh, copied, made_from)
+    except OSError as error:
+        raise UserError(f"{destination}: cannot be written ({error.strerror}); choose another place") from error
     return destination
 
 
@@ -99,7 +105,9 @@ def _gather(paths: Sequence[Path], lora_scale: float) -> tuple[Components, dict[
         else:
             state = read_state_dict(path)
             if any(keys.LORA.match(key) for key in state):
-                merge_lora(parts, state, lora_scale, str(path))
+                if parts.unet is None:
+                    raise UserError(f"{path}: a LoRA needs its base; name the base before it")
+                merge_lora(parts.unet, parts.text_encoder, state, lora_scale, str(path))
                 continue
             found = components_of(state, str(path))
         unused = (parts.unused or {}) | found.unused if found.unused else parts.unused
@@ -107,7 +115,7 @@ def _gather(paths: Sequence[Path], lora_scale: float) -> tuple[Components, dict[
     if len(paths) > 1:  # dead keys of several files do not add up to those of one: make them anew
         parts = dataclasses.replace(parts, unused=None)
     if not parts.present():
-        raise UserError(f"{paths[0]}: a LoRA needs its base; name the base before it")
+        raise UserError("no source given: name at least one checkpoint")
     return parts, copied
 
 
@@ -132,7 +140,8 @@ def write_folder(parts: Components, folder: Path, copied: Mapping[str, Path], ma
     }
     for name, module in parts.present().items():
         module.save_pretrained(folder / name)  # type: ignore[operator]
-        index[name] = list(PARTS[name][:2])
+        cls = type(module)
+        index[name] = [cls.__module__, cls.__name__] if cls.__name__ in OWN_CLASSES else list(PARTS[name][:2])
     for name, source in copied.items():
         shutil.copytree(source, folder / name)
     if "scheduler" not in copied:
@@ -168,10 +177,11 @@ def _read_part(part: str, folder: Path) -> nn.Module:
         return _read_text(folder)
     library, name, _ = PARTS[part]
     assert library == "diffusers"
-    cls = getattr(diffusers, name)
     config = _json(folder / "config.json")
-    if config.get("_class_name") != name:
-        raise UserError(f"{folder}: holds a {config.get('_class_name')}, expected a {name}")
+    found = str(config.get("_class_name"))
+    home, cls = OWN_CLASSES.get(found, (part, getattr(diffusers, name)))
+    if home != part or found not in (name, *OWN_CLASSES):
+        raise UserError(f"{folder}: holds a {found}, expected a {name}")
     if part in ("unet", "appearance") and config.get("use_linear_projection"):
         raise UserError(f"{folder}: linear projections, so made for Stable Diffusion 2.x or SDXL; take a 1.5 base")
     weights = _read_weights(folder)
