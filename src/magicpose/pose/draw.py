@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from magicpose.errors import UserError
 from magicpose.pose.keypoints import Points, Pose, PoseTrack
-from magicpose.pose.raster import Canvas, Colour, Point, blank, fill_bone, fill_disc, fill_limb, to_uint8
+from magicpose.pose.raster import Canvas, Colour, Point, blank, fill_bone, fill_discs, fill_limb, to_uint8
 
 Part = Literal["body", "hands", "face"]
 ALL_PARTS: tuple[Part, ...] = ("body", "hands", "face")
 THRESHOLD = 0.3  # points with a lower score are absent
 MAX_SIDE = 16384
 
+_FAR = 1e6  # px
 _NATIVE_SIDE = 604  # px: the shorter side at which the sizes below hold
 
 # Areas measured from OpenCV's hard-edged primitives: a disc of radius r has the area of a true disc of radius
@@ -86,7 +87,7 @@ def draw_pose(
         _paint_hand(canvas, placed(pose.left_hand), scale)
         _paint_hand(canvas, placed(pose.right_hand), scale)
     if "face" in parts:
-        _paint_face(canvas, placed(pose.face), scale)
+        _paint_dots(canvas, placed(pose.face), _FACE_RADIUS * scale, _WHITE)
     return to_uint8(canvas)
 
 
@@ -119,8 +120,12 @@ def check_parts(parts: Collection[Part]) -> None:
 
 
 def place(points: Points, source: tuple[int, int], target: tuple[int, int], threshold: float) -> Placed:
-    """`points` [N, 3] on a canvas of size `source` in pixels of one of size `target`; None for what is absent."""
-    there = (points[:, 2] >= threshold) & (points[:, 2] > 0) & np.isfinite(points).all(axis=1)
+    """`points` [N, 3] on a canvas of size `source` in pixels of one of size `target`; None for what is absent.
+
+    So far away that a point must be a mistake (10^6 px), or not a number, is absent too.
+    """
+    near = (np.abs(points[:, :2]) <= _FAR).all(axis=1)
+    there = (points[:, 2] >= threshold) & (points[:, 2] > 0) & near
     scaled = points[:, :2].astype(np.float64) * (target[0] / source[0], target[1] / source[1])
     return [(x, y) if seen else None for (x, y), seen in zip(scaled.tolist(), there.tolist())]
 
@@ -130,9 +135,8 @@ def _paint_body(canvas: Canvas, body: Placed, scale: float) -> None:
         start, end = body[i], body[j]
         if start and end:
             fill_limb(canvas, start, end, _LIMB_HALF_WIDTH * scale, _LIMB_OVERHANG * scale, colour)
-    for point, colour in zip(body, _RAINBOW):
-        if point:
-            fill_disc(canvas, point, _JOINT_RADIUS * scale, colour)
+    joints = [(point, colour) for point, colour in zip(body, _RAINBOW) if point]
+    fill_discs(canvas, [point for point, _ in joints], _JOINT_RADIUS * scale, [colour for _, colour in joints])
 
 
 def _paint_hand(canvas: Canvas, hand: Placed, scale: float) -> None:
@@ -140,12 +144,9 @@ def _paint_hand(canvas: Canvas, hand: Placed, scale: float) -> None:
         start, end = hand[i], hand[j]
         if start and end:
             fill_bone(canvas, start, end, _BONE_HALF_WIDTH * scale, colour)
-    for point in hand:
-        if point:
-            fill_disc(canvas, point, _JOINT_RADIUS * scale, _BLUE)
+    _paint_dots(canvas, hand, _JOINT_RADIUS * scale, _BLUE)
 
 
-def _paint_face(canvas: Canvas, face: Placed, scale: float) -> None:
-    for point in face:
-        if point:
-            fill_disc(canvas, point, _FACE_RADIUS * scale, _WHITE)
+def _paint_dots(canvas: Canvas, points: Placed, radius: float, colour: Colour) -> None:
+    there = [point for point in points if point]
+    fill_discs(canvas, there, radius, [colour] * len(there))

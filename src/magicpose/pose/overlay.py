@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from magicpose.errors import UserError
 from magicpose.pose.draw import ALL_PARTS, HAND_BONES, LIMBS, THRESHOLD, Part, Placed, check_parts, place
 from magicpose.pose.keypoints import BODY_NAMES, Pose
-from magicpose.pose.raster import Colour, Point, fill_bone, fill_disc, to_uint8
+from magicpose.pose.raster import Colour, Point, fill_bone, fill_discs, to_uint8
 
 _SIDES: tuple[tuple[str, Colour], ...] = (("right_", (255, 140, 30)), ("left_", (60, 160, 255)))
 _MIDDLE: Colour = (250, 235, 90)
@@ -64,8 +64,7 @@ def draw_overlay(
         fill_bone(canvas, start, end, (half_width + _OUTLINE_WIDTH) * scale, _OUTLINE)
     for start, end, half_width, colour in strokes:
         fill_bone(canvas, start, end, half_width * scale, colour)
-        for point in (start, end):
-            fill_disc(canvas, point, 1.5 * half_width * scale, colour)
+        fill_discs(canvas, (start, end), 1.5 * half_width * scale, (colour, colour))
     return to_uint8(canvas)
 
 

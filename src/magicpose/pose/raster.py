@@ -9,6 +9,7 @@ same factor, so a drawing at 128 px is the one at 512 px, shrunk. Nothing is pai
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,13 +54,27 @@ def _blend(view: Canvas, distance: NDArray[np.float32], rim: float, colour: Colo
     view += coverage[:, :, None] * (np.array(colour, np.float32) - view)
 
 
-def fill_disc(canvas: Canvas, centre: Point, radius: float, colour: Colour) -> None:
-    """A disc of `radius` pixels."""
+def fill_discs(canvas: Canvas, centres: Sequence[Point], radius: float, colours: Sequence[Colour]) -> None:
+    """Discs of `radius` pixels, painted in turn; their coverage is worked out for all at once."""
+    if not centres:
+        return
     # clip(rim - distance, 0, 1) has area pi (rim^2 - rim + 1/3): pi radius^2 with this rim.
     rim = 0.5 + math.sqrt(max(radius * radius - 1 / 12, 0.25))
-    view, x, y = _window(canvas, centre, (rim, rim))
-    if view.size:
-        _blend(view, np.sqrt(x * x + y * y), rim, colour, min(1.0, 3 * radius * radius))
+    opacity = min(1.0, 3 * radius * radius)
+    side = math.ceil(2 * rim) + 1
+    xy = np.array(centres, np.float64)
+    corners = np.floor(xy - rim)
+    apart = (corners - xy)[:, :, None] + (np.arange(side) + 0.5)  # [n, (x, y), side]
+    apart *= apart
+    distance = np.sqrt(apart[:, 1, :, None] + apart[:, 0, None, :])
+    coverage = (np.clip(rim - distance, 0, 1) * opacity).astype(np.float32)[..., None]  # [n, side, side, 1]
+    paints = np.array(colours, np.float32)
+    for (left, top), patch, paint in zip(corners.astype(int).tolist(), coverage, paints):
+        view = canvas[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]
+        height, width = view.shape[:2]
+        if view.size:
+            row, column = max(-top, 0), max(-left, 0)
+            view += patch[row : row + height, column : column + width] * (paint - view)
 
 
 def fill_bone(canvas: Canvas, start: Point, end: Point, half_width: float, colour: Colour) -> None:
@@ -83,6 +98,8 @@ def fill_limb(canvas: Canvas, start: Point, end: Point, half_width: float, overh
     half_length = math.hypot(dx, dy)
     cos, sin = (dx / half_length, dy / half_length) if half_length > 0 else (1.0, 0.0)
     a, b = half_length + overhang, half_width
+    if a < b:  # the limb points at us: its long axis lies across
+        a, b, cos, sin = b, a, -sin, cos
     opacity = min(1.0, 2 * a) * min(1.0, 2 * b)
     a, b = max(a, 0.5), max(b, 0.5)
     reach = (math.hypot(a * cos, b * sin) + 1, math.hypot(a * sin, b * cos) + 1)
@@ -92,9 +109,20 @@ def fill_limb(canvas: Canvas, start: Point, end: Point, half_width: float, overh
     u, v = x * (cos / a) + y * (sin / a), y * (cos / b) - x * (sin / b)
     u *= u
     v *= v
-    # Distance to the outline to first order: F / |grad F| with F = u^2 + v^2 - 1.
-    gradient = np.sqrt(u * (4 / (a * a)) + v * (4 / (b * b)))
-    u += v
-    u -= 1
-    u /= np.maximum(gradient, 1e-6, out=gradient)
-    _blend(view, u, 0.5, colour, opacity)
+    # Distance to the outline F = u^2 + v^2 - 1 = 0 along the gradient g of F, on which F is a quadratic.
+    f = u + v
+    f -= 1
+    g_squared = u * (4 / a**2) + v * (4 / b**2)
+    np.maximum(g_squared, 1e-12, out=g_squared)
+    v *= 16 / b**4
+    v += u * (16 / a**4)
+    v *= f
+    v /= g_squared
+    root = np.sqrt(np.maximum(g_squared - v, 0, out=v), out=v)
+    root += np.sqrt(g_squared, out=g_squared)
+    f *= 2
+    f /= root
+    # Towards its tips the ellipse is thinner than a pixel: at most the part of a pixel it can cover.
+    tip = np.sqrt(np.maximum(1 - u, 0, out=u), out=u)
+    tip *= 2 * b
+    _blend(view, np.maximum(f, 0.5 - tip, out=f), 0.5, colour, opacity)
