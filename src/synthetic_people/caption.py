@@ -2,69 +2,81 @@
 
 from __future__ import annotations
 
-import colorsys
+from itertools import chain
 
-import numpy as np
-from numpy.typing import ArrayLike
+from synthetic_people.background import KINDS, Background
+from synthetic_people.beard import BEARDS
+from synthetic_people.colour import COLOUR_NAMES, HAIR_COLOURS, colour_name, to_srgb
+from synthetic_people.garments import BOTTOMS, TOPS
+from synthetic_people.hair import STYLES
+from synthetic_people.motion import Framing
+from synthetic_people.patterns import PATTERNS, Cloth
+from synthetic_people.person import Person
 
-HAIR_COLOURS = {
-    "black": "black", "dark": "dark brown", "brown": "brown", "chest": "chestnut", "auburn": "auburn", "red": "red",
-    "blond": "blond", "ash": "ash blond", "grey": "grey", "white": "white", "blue": "blue", "pink": "pink",
-    "green": "green", "purple": "purple",
-}  # fmt: skip
-HAIR_STYLES = {
-    "bald": "no hair", "buzz": "buzz cut hair", "short": "short hair", "crop": "cropped hair", "bob": "bob hair",
-    "long": "long hair", "afro": "afro hair", "bun": "hair in a bun", "pony": "ponytail hair", "curly": "curly hair",
-    "bangs": "hair with bangs", "beanie": "beanie", "cap": "cap",
-}  # fmt: skip
-TOPS = {
-    "tee": "t-shirt", "long": "sweater", "tank": "tank top", "hoodie": "hoodie", "shirt": "shirt", "dress": "dress",
-    "crop": "crop top",
-}  # fmt: skip
-BOTTOMS = {"jeans": "trousers", "shorts": "shorts", "leggings": "leggings", "skirt": "skirt", "wide": "wide trousers"}
-PATTERNS = {
-    "solid": "", "hstripe": "striped", "vstripe": "striped", "check": "checked", "plaid": "plaid", "dots": "dotted",
-    "camo": "camouflage", "floral": "floral", "zigzag": "zigzag", "melange": "", "diag": "striped",
-}  # fmt: skip
-BACKGROUNDS = {
-    "wall": "wall", "studio": "studio", "room": "room", "brick": "brick wall", "outdoor": "outdoors",
-    "curtain": "curtain",
-}  # fmt: skip
-FRAMINGS = {
-    "full": "full body", "knee": "knees up", "half": "half body", "bust": "bust", "head": "head", "face": "face close-up",
-}  # fmt: skip
-HUES = ((0.04, "red"), (0.1, "orange"), (0.18, "yellow"), (0.45, "green"), (0.53, "teal"), (0.7, "blue"), (0.8, "purple"),
-        (0.95, "pink"), (1.01, "red"))  # fmt: skip
+FRAMINGS: dict[Framing, str] = {
+    "full": "full body of",
+    "knee": "three quarter view of",
+    "half": "half body of",
+    "bust": "bust of",
+    "head": "head of",
+    "face": "close-up of",
+}
+_SHOWS_BOTTOM = ("full", "knee", "half")
+_NO_ARTICLE = ("trousers", "wide trousers", "shorts", "leggings")
 
 
-def colour_word(srgb: ArrayLike) -> str:
-    """The name of an sRGB colour (0..1)."""
-    r, g, b = (float(x) for x in np.clip(np.asarray(srgb, float), 0, 1))
-    hue, saturation, value = colorsys.rgb_to_hsv(r, g, b)
-    if value < 0.16:
-        return "black"
-    if saturation < 0.14:
-        return "white" if value > 0.75 else "grey"
-    name = next(word for limit, word in HUES if hue < limit)
-    if name in ("orange", "yellow") and (value < 0.55 or saturation < 0.5):
-        return "brown" if value < 0.55 else "beige"
-    if name == "blue" and value < 0.35:
-        return "navy"
-    return name
+def _words(*parts: str) -> str:
+    return " ".join(part for part in parts if part)
+
+
+def _cloth(cloth: Cloth, denim: bool = False) -> str:
+    return "denim" if denim else _words(colour_name(cloth.colour), PATTERNS[cloth.kind].word)
+
+
+def describe(person: Person, framing: Framing, background: Background, motion: str) -> dict[str, str]:
+    """Attributes in words; an empty string where there is nothing (or it is out of the picture)."""
+    wardrobe, hairdo, identity = person.wardrobe, person.hairdo, person.identity
+    style = STYLES[hairdo.style]
+    hair_colour = colour_name(to_srgb(hairdo.hat)) if style.hat else identity.hair_name
+    bottom = framing in _SHOWS_BOTTOM and wardrobe.top != "dress"
+    return {
+        "framing": FRAMINGS[framing],
+        "person": _words("an old" if identity.old else "a young", "man" if identity.male else "woman"),
+        "hair": style.words.format(hair_colour),
+        "beard": "" if person.beard in ("none", "stubble") else person.beard,
+        "glasses": "glasses" if person.glasses else "",
+        "top": _words("a", _cloth(wardrobe.top_cloth), TOPS[wardrobe.top].word),
+        "bottom": _bottom(wardrobe.bottom, _cloth(wardrobe.bottom_cloth, wardrobe.denim)) if bottom else "",
+        "background": KINDS[background.kind].words.format(colour_name(to_srgb(background.colour))),
+        "motion": motion,
+    }
+
+
+def _bottom(kind: str, cloth: str) -> str:
+    word = BOTTOMS[kind].word
+    return _words("" if word in _NO_ARTICLE else "a", cloth, word)
 
 
 def caption(attributes: dict[str, str]) -> str:
-    """One sentence from the attributes of `Clip.attributes`."""
+    """One sentence: "bust of a young woman with long brown hair and glasses, wearing a red t-shirt, a grey wall"."""
     a = attributes
-    words = [f"{a['framing']} of {a['person']}"]
-    head = " ".join(w for w in (a["hair_colour"], a["hair_style"]) if w)
-    words.append(f"with {head}")
-    if a["beard"]:
-        words.append(f"{a['beard']}")
-    if a["glasses"]:
-        words.append(a["glasses"])
-    words.append("in " + " ".join(w for w in (a["top_colour"], a["top_pattern"], a["top_kind"]) if w))
-    if a["bottom_kind"]:
-        words.append(" ".join(w for w in (a["bottom_colour"], a["bottom_pattern"], a["bottom_kind"]) if w))
-    words.append(" ".join(w for w in (a["background_colour"], a["background"]) if w))
-    return ", ".join(words)
+    head = " and ".join(part for part in (a["hair"], a["beard"] and f"a {a['beard']}", a["glasses"]) if part)
+    worn = " and ".join(part for part in (a["top"], a["bottom"]) if part)
+    return f"{a['framing']} {a['person']} with {head}, wearing {worn}, {a['background']}"
+
+
+def vocabulary() -> frozenset[str]:
+    """Every word a caption can contain."""
+    phrases = chain(
+        FRAMINGS.values(),
+        ("a an and with wearing old young man woman glasses denim",),
+        COLOUR_NAMES,
+        HAIR_COLOURS,
+        (style.words for style in STYLES.values()),
+        BEARDS,
+        (row.word for row in TOPS.values()),
+        (row.word for row in BOTTOMS.values()),
+        (row.word for row in PATTERNS.values()),
+        (row.words for row in KINDS.values()),
+    )
+    return frozenset(word for phrase in phrases for word in phrase.replace("{}", " ").split())

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from magicpose.errors import UserError
-from synthetic_people.clip import Clip, Framing, Style, render_clip
+from synthetic_people.clip import FPS, Clip, Style, render_clip
+from synthetic_people.motion import Framing
+from synthetic_people.seeds import Stream, generator
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class DatasetSettings:
     first_seed: int = 0
     framings: tuple[tuple[Framing, float], ...] = (("half", 0.4), ("bust", 0.4), ("head", 0.2))
     style: Style = "full"
-    fps: float = 8.0
+    fps: float = FPS
     png: bool = False
 
 
@@ -35,7 +37,7 @@ def framing_of(seed: int, framings: tuple[tuple[Framing, float], ...]) -> Framin
     """The framing of a seed, drawn by weight."""
     names, weights = zip(*framings)
     share = np.array(weights, float) / sum(weights)
-    return names[np.random.default_rng((seed, 5)).choice(len(names), p=share)]
+    return names[generator(seed, Stream.FRAMING).choice(len(names), p=share)]
 
 
 def clip_folder(settings: DatasetSettings, seed: int) -> Path:

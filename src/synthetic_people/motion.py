@@ -1,118 +1,100 @@
-"""What a person does in a clip: body key poses eased into each other, a beat, blinks and speech."""
+"""What a person does in a clip: key poses eased into each other, a beat, blinks and speech."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from synthetic_people import proto_pose as key_poses
-from synthetic_people.proto_people import asset
+from synthetic_people import expression
+from synthetic_people.asset import Array
+from synthetic_people.pose import Poses, random_pose, stack_poses
+from synthetic_people.seeds import Stream, generator
 
-MotionStyle = Literal["dance", "gesture", "talk"]
+Framing = Literal["full", "knee", "half", "bust", "head", "face"]
 
-# How much of the free body movement is left when the camera is close, so that the head stays in the picture.
-CALM = {"full": 1.0, "knee": 1.0, "half": 0.8, "bust": 0.6, "head": 0.4, "face": 0.25}
-
-# seconds a key pose lasts (from, to); share of the prototype's spine and yaw movement; beat amplitude
-TEMPO = {"dance": (0.4, 0.9, 1.0, 1.0), "gesture": (0.6, 1.3, 0.7, 0.35), "talk": (0.8, 1.8, 0.5, 0.2)}
-TALK_ARMS = ("hang", "hang", "hang_out", "hip", "chest", "pray", "shrug", "cup", "stop", "thumb")
-
-VISEMES: tuple[dict[str, float], ...] = (
-    {"jawOpen": 0.05},
-    {"jawOpen": 0.5, "mouthLowerDownLeft": 0.4, "mouthLowerDownRight": 0.4},
-    {"jawOpen": 0.2, "mouthStretchLeft": 0.7, "mouthStretchRight": 0.7, "mouthUpperUpLeft": 0.4, "mouthUpperUpRight": 0.4},
-    {"jawOpen": 0.35, "mouthFunnel": 0.9},
-    {"jawOpen": 0.12, "mouthPucker": 0.9},
-    {"mouthPressLeft": 0.6, "mouthPressRight": 0.6},
-    {"jawOpen": 0.3, "mouthSmileLeft": 0.5, "mouthSmileRight": 0.5},
-)
+# how much free movement is left when the camera comes closer
+CALM: dict[Framing, float] = {"full": 1.0, "knee": 1.0, "half": 0.8, "bust": 0.6, "head": 0.4, "face": 0.25}
 
 
-def _unit(name: str) -> int:
-    return int(asset().fa_names.index(name))
+class Manner(NamedTuple):
+    """How somebody moves."""
+
+    share: float  # frequency
+    hold: tuple[float, float]  # seconds from one key pose to the next
+    swing: float  # share of the key poses' turns of trunk and body
+    beat: float  # strength of bounce and sway
+    speaks: float  # probability
 
 
-def blink_curve(rng: np.random.Generator, frames: int, fps: float) -> NDArray[np.float64]:
-    """Lid closing [frames] in 0..1: a blink every 1.5 to 4 s, the first within 1.5 s, its peak on a frame."""
-    lid = np.zeros(frames)
-    t = rng.uniform(0.3, 1.5)
-    while t * fps < frames - 1:
-        peak = round(t * fps)
-        lid = np.maximum(lid, 1 - np.abs(np.arange(frames) - peak) / fps / 0.15)
-        t += rng.uniform(1.5, 4.0)
-    return np.clip(lid, 0, 1)
+MANNERS = {
+    "dance": Manner(0.45, (0.4, 0.9), 1.0, 1.0, 0.0),
+    "gesture": Manner(0.3, (0.6, 1.3), 0.7, 0.35, 0.6),
+    "talk": Manner(0.25, (0.8, 1.8), 0.5, 0.2, 1.0),
+}
 
 
-def speech_curve(rng: np.random.Generator, frames: int, fps: float) -> NDArray[np.float64]:
-    """Face-unit weights [frames, 52] of a mouth that speaks: visemes 5-8 a second, with pauses."""
-    out = np.zeros((frames, 52))
-    shapes = np.zeros((len(VISEMES), 52))
-    for row, viseme in zip(shapes, VISEMES):
-        for name, weight in viseme.items():
-            row[_unit(name)] = weight
-    t, times, rows = 0.0, [0.0], [shapes[0]]
-    while t < frames / fps + 1:
-        t += rng.uniform(0.12, 0.2) if rng.random() < 0.88 else rng.uniform(0.4, 0.8)
-        times.append(t)
-        rows.append(shapes[rng.integers(len(shapes))] * rng.uniform(0.5, 1.15))
-    stacked = np.stack(rows)
-    now = np.arange(frames) / fps
-    for unit in np.flatnonzero(stacked.any(0)):
-        out[:, unit] = np.interp(now, times, stacked[:, unit])
-    return out
+@dataclass(frozen=True)
+class Motion:
+    """`poses` of N frames and the face-unit weights [N, 52] beside them."""
+
+    manner: str
+    poses: Poses
+    face: Array
 
 
-def _key_pose(rng: np.random.Generator, style: str, framing: str) -> dict[str, Any]:
-    calm, moving = CALM[framing], TEMPO[style][2]
-    pose = key_poses.rand_pose(rng, style == "dance" and framing in ("full", "knee"))
-    if style == "talk":
-        for side in "LR":
-            pose[side] = key_poses.rand_arm(rng, TALK_ARMS[rng.integers(len(TALK_ARMS))])
-    limit = 0.6 if framing in ("half", "bust", "head", "face") else 1.1
-    pose["yaw"] = float(np.clip(pose["yaw"] * (0.4 + 0.6 * moving), -limit, limit))
-    pose["shift"] *= calm * moving
-    for name in ("spine", "pelvis"):
-        pose[name] = pose[name] * calm * moving
+def _key_pose(rng: np.random.Generator, manner: str, framing: Framing) -> dict[str, Array]:
+    calm, swing = CALM[framing], MANNERS[manner].swing
+    close = framing not in ("full", "knee")
+    pose = random_pose(rng, near=close or manner != "dance", talking=manner == "talk")
+    limit = 0.6 if close else 1.1
+    pose["yaw"] = np.clip(pose["yaw"] * (0.4 + 0.6 * swing), -limit, limit)
+    for name in ("shift", "spine", "pelvis"):
+        pose[name] = pose[name] * calm * swing
     pose["head"] = pose["head"] * (0.5 + 0.5 * calm)
     return pose
 
 
-def motion(
-    rng: np.random.Generator, frames: int, fps: float, framing: str, style: str
-) -> list[tuple[dict[str, Any], NDArray[np.float64]]]:
-    """(pose, face-unit weights [52]) per frame."""
-    low, high, _, beat = TEMPO[style]
-    calm = CALM[framing]
-    a, b = _key_pose(rng, style, framing), _key_pose(rng, style, framing)
-    face_a, face_b = key_poses.expression(rng)[0], key_poses.expression(rng)[0]
-    t, span = 0.0, rng.uniform(low, high)
-    tempo, phase = rng.uniform(1.6, 2.4), rng.uniform(0, 2 * np.pi)
-    speaks = style == "talk" or (style == "gesture" and rng.random() < 0.6)
-    lid = blink_curve(rng, frames, fps)
-    speech = speech_curve(rng, frames, fps) if speaks else np.zeros((frames, 52))
-    mouth = np.array([n.startswith(("mouth", "jaw", "tongue")) for n in asset().fa_names])
-    lids = [_unit("eyeBlinkLeft"), _unit("eyeBlinkRight")]
-    out = []
-    for i in range(frames):
-        u = min(1.0, t / span)
-        pose = key_poses.lerp_pose(a, b, u)
-        w = u * u * (3 - 2 * u)
-        s = np.pi * tempo * i / fps + phase
-        sway = beat * calm
-        pose["spine"] = pose["spine"] + sway * np.array([0.03 * np.sin(2 * s), 0.06 * np.sin(s), 0.05 * np.sin(s)])
-        pose["pelvis"] = pose["pelvis"] + sway * np.array([0, 0.05 * np.sin(s + 1), 0.05 * np.sin(s)])
-        pose["head"] = pose["head"] + np.array([0.05 * np.sin(1.7 * s) * (1 if speaks else 0.3), 0, 0.03 * np.sin(0.9 * s)])
-        pose["shift"] = pose["shift"] + 0.03 * sway * np.sin(s)
-        face = face_a * (1 - w) + face_b * w
-        if speaks:
-            face = np.where(mouth, 0.35 * face, face) + speech[i]
-        face[lids] = np.maximum(face[lids], lid[i])
-        out.append((pose, face))
-        t += 1 / fps
-        if t >= span:
-            a, b = b, _key_pose(rng, style, framing)
-            face_a, face_b = face_b, key_poses.expression(rng)[0]
-            t, span = t - span, rng.uniform(low, high)
-    return out
+def _ease(t: Array) -> Array:
+    return t * t * (3 - 2 * t)
+
+
+def _sway(poses: Poses, time: Array, strength: float, nod: float, rng: np.random.Generator) -> Poses:
+    """Bounce and sway on a beat [N seconds], and the small nods of somebody who speaks."""
+    s = np.pi * rng.uniform(1.6, 2.4) * time + rng.uniform(0, 2 * np.pi)
+    zero, sin = np.zeros_like(s), np.sin(s)
+    spine = strength * np.stack([0.03 * np.sin(2 * s), 0.06 * sin, 0.05 * sin], -1)
+    pelvis = strength * np.stack([zero, 0.05 * np.sin(s + 1), 0.05 * sin], -1)
+    head = np.stack([0.05 * nod * np.sin(1.7 * s), zero, 0.03 * np.sin(0.9 * s)], -1)
+    moved = {
+        "spine": poses.spine + spine,
+        "pelvis": poses.pelvis + pelvis,
+        "head": poses.head + head,
+        "shift": poses.shift + 0.03 * strength * sin,
+    }
+    return Poses(**{**poses.__dict__, **moved})
+
+
+def make_motion(seed: int, frames: int, fps: float, framing: Framing) -> Motion:
+    """The motion of a seed, sampled at `fps`; longer clips begin like shorter ones."""
+    rng, rng_pose, rng_face = (generator(seed, s) for s in (Stream.MOTION, Stream.POSE, Stream.EXPRESSION))
+    manner = tuple(MANNERS)[rng.choice(len(MANNERS), p=[row.share for row in MANNERS.values()])]
+    row = MANNERS[manner]
+    speaks = rng.random() < row.speaks
+    time = np.arange(frames) / fps
+    starts, keys, faces = [0.0], [_key_pose(rng_pose, manner, framing)], [expression.random_expression(rng_face)]
+    while starts[-1] <= time[-1]:
+        starts.append(starts[-1] + rng_pose.uniform(*row.hold))
+        keys.append(_key_pose(rng_pose, manner, framing))
+        faces.append(expression.random_expression(rng_face))
+    edges = np.array(starts)
+    before = np.searchsorted(edges, time, side="right") - 1
+    weight = _ease((time - edges[before]) / np.diff(edges)[before])
+    poses = stack_poses(keys).between(before, before + 1, weight)
+    poses = _sway(poses, time, row.beat * CALM[framing], 1.0 if speaks else 0.3, rng)
+    shown = np.stack(faces)
+    face = shown[before] * (1 - weight[:, None]) + shown[before + 1] * weight[:, None]
+    if speaks:
+        face = expression.speak(face, expression.speech_curve(generator(seed, Stream.SPEECH), frames, fps))
+    return Motion(manner, poses, expression.blink(face, expression.blink_curve(rng, frames, fps)))

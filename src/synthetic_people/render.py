@@ -1,0 +1,95 @@
+"""Frames of one person: expression, skinning, rasterising, shading."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from synthetic_people import kernels
+from synthetic_people.asset import Array, load_asset
+from synthetic_people.colour import to_srgb
+from synthetic_people.kernels import Camera, ShadowMap
+from synthetic_people.materials import Noise
+from synthetic_people.noise import material_noise, strand_ends, wrinkle_slopes
+from synthetic_people.person import Person
+from synthetic_people.scene import visible_height
+from synthetic_people.shading import Buffers, Light, shade
+
+SAMPLES = 2  # per pixel and direction
+SHADOW_TEXELS = 256
+RAGGED = 0.004  # metres by which strand ends differ
+
+
+@cache
+def _noise() -> Noise:
+    mottle, grain, blotch, strand = material_noise()
+    return Noise(mottle, grain, blotch, strand, wrinkle_slopes())
+
+
+@cache
+def _gamma() -> Array:
+    """uint8 [1024]: linear 0..1 to sRGB."""
+    return np.round(255 * to_srgb(np.linspace(0, 1, 1024))).astype(np.uint8)
+
+
+@cache
+def _touched() -> Array:
+    """int32 [n]: the vertices any face unit moves."""
+    return np.unique(load_asset().unit_vertices)
+
+
+class Renderer:
+    """Draws a person into square pictures of `size` pixels. Buffers are reused: one renderer, one thread."""
+
+    def __init__(self, person: Person, size: int) -> None:
+        self.person, self.size = person, size
+        n, side = len(person.surface.vertices), size * SAMPLES
+        self.buffers = Buffers(
+            points=np.empty((n, 3), np.float32),
+            normals=np.empty((n, 3), np.float32),
+            depth=np.empty((side, side), np.float32),
+            triangle=np.empty((side, side), np.int32),
+            barycentric=np.empty((side, side, 2), np.float32),
+        )
+        self._screen = np.empty((n, 3), np.float32)
+        self._offsets = np.zeros((load_asset().base_size, 3), np.float32)
+        self._shadow = np.empty((SHADOW_TEXELS, SHADOW_TEXELS), np.float32)
+        self._pixels = np.empty((size, size, 4), np.float32)
+
+    def draw(self, world: Array, face: Array, camera: Camera, light: Light, background: Array) -> tuple[Array, Array]:
+        """uint8 picture [size, size, 3] and coverage [size, size] (255 = all person).
+
+        `world` [J, 3, 4], `face` [52]; camera in samples (SAMPLES per pixel); `background` linear float32.
+        Afterwards `buffers` hold the frame's points [V, 3] (world) and depth.
+        """
+        surface, asset = self.person.surface, load_asset()
+        points, normals, depth, triangle, barycentric = self.buffers
+        kernels.blend_units(
+            face, asset.unit_start, asset.unit_vertices, asset.unit_offsets, self.person.identity.face_scale,
+            _touched(), self._offsets,
+        )  # fmt: skip
+        kernels.skin_vertices(
+            surface.vertices, surface.follows, self._offsets, surface.weight_bones, surface.weights,
+            world.astype(np.float32), points,
+        )  # fmt: skip
+        kernels.normals(points, surface.faces, normals)
+        kernels.project(points, camera, self._screen)
+        kernels.rasterise(self._screen, surface, strand_ends(), RAGGED, depth, triangle, barycentric)
+        shadow = self._shadow_map(light, camera, world)
+        kernels.rasterise_shadow(points, surface.faces, shadow)
+        shade(surface, self.person.look, _noise(), light, shadow, camera, self.buffers, self._pixels)
+        picture = np.empty((self.size, self.size, 3), np.uint8)
+        kernels.compose(self._pixels, background, _gamma(), picture)
+        return picture, np.round(self._pixels[..., 3] * 255).astype(np.uint8)
+
+    def _shadow_map(self, light: Light, camera: Camera, world: Array) -> ShadowMap:
+        """Texels where the camera looks, at most the whole person."""
+        to_light = light.direction.astype(float)
+        u = np.cross(to_light, [0, 0, 1.0])
+        u /= np.linalg.norm(u)
+        span = min(2.6, visible_height(camera) * 1.25 + 0.3)
+        height = camera.z if span < 2.2 else 0.0
+        origin = np.array([world[load_asset().bone("root"), 0, 3], -0.1, height])
+        u, v, to_light, origin = (a.astype(np.float32) for a in (u, np.cross(u, to_light), to_light, origin))
+        return ShadowMap(self._shadow, u, v, to_light, origin, SHADOW_TEXELS / span)
