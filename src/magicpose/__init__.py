@@ -25,6 +25,7 @@ _HOMES = {
     "draw_overlay": "magicpose.pose.overlay",
     "draw_pose": "magicpose.pose.draw",
     "draw_poses": "magicpose.pose.draw",
+    "retarget": "magicpose.pose.retarget",
     "sample": "magicpose.sampling",
 }
 
