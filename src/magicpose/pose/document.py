@@ -33,10 +33,9 @@ from magicpose.pose.jsonfile import (
     write_text,
 )
 from magicpose.pose.keypoints import N_BODY, N_FACE, N_HAND, Points, Pose, PoseTrack
-from magicpose.pose.people import MAX_PEOPLE, Person, Scene, pick_person
+from magicpose.pose.people import MAX_FRAMES, MAX_PEOPLE, Person, Scene, pick_person
 
 FORMAT, VERSION = "magicpose.pose", 1
-MAX_FRAMES = 200_000  # almost two hours at 30 frames per second
 MIN_FPS, MAX_FPS = 0.01, 1000.0
 MAX_SOURCE = 200  # characters
 
@@ -116,7 +115,8 @@ def _read_file(path: Path, unstated: foreign.Unstated) -> Scene:
 
 def _read_folder(folder: Path, unstated: foreign.Unstated) -> Scene:
     """The OpenPose files of a folder, in natural order of their names, as the frames of one clip."""
-    files = sorted(folder.glob("*_keypoints.json"), key=lambda file: natural_key(file.name))
+    files = [file for file in folder.glob("*_keypoints.json") if file.is_file()]
+    files.sort(key=lambda file: natural_key(file.name))
     if not files:
         raise Malformed("the folder holds no *_keypoints.json files as OpenPose writes them")
     if len(files) > MAX_FRAMES or sum(file.stat().st_size for file in files) > MAX_BYTES:

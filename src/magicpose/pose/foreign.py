@@ -30,7 +30,7 @@ from magicpose.pose.jsonfile import (
     write_text,
 )
 from magicpose.pose.keypoints import N_BODY, N_FACE, N_HAND, Points, Pose
-from magicpose.pose.people import MAX_PEOPLE, Scene, identify
+from magicpose.pose.people import MAX_FRAMES, MAX_PEOPLE, Scene, identify
 
 # For each length of a flat list [x, y, score, ...] the rows that make ours; -1 is a point that is absent.
 Rows = Mapping[int, Sequence[int]]
@@ -86,7 +86,8 @@ def read_openpose(document: Any, unstated: Unstated) -> Scene:
 
 
 def read_comfyui(document: Any, unstated: Unstated) -> Scene:
-    return read_frames(document, [f"[{n}]" for n in range(len(document))], unstated)
+    frames = as_list(document, "the list of frames", MAX_FRAMES)
+    return read_frames(frames, [f"[{n}]" for n in range(len(frames))], unstated)
 
 
 def read_frames(frames: Sequence[Any], names: Sequence[str], unstated: Unstated) -> Scene:
@@ -142,8 +143,9 @@ def _one_size(stated: set[tuple[int, int]]) -> tuple[int, int] | None:
 
 def _scene(found: list[Found], size: tuple[int, int] | None, fps: float) -> Scene:
     """People get their ids, fractions become pixels, and a missing size is taken from the points."""
-    reach = np.max([np.zeros(2), *(points[:, :2].max(axis=0) for frame in found for _, points in frame)], axis=0)
-    if 0 < reach.max() <= _NORMALISED_LIMIT:
+    places = np.concatenate([np.zeros((1, 2)), *(points[:, :2] for frame in found for _, points in frame)])
+    reach = places.max(axis=0)
+    if 0 < np.abs(places).max() <= _NORMALISED_LIMIT:
         if size is None:
             raise Malformed("its coordinates are fractions of a canvas it does not state: give the canvas size")
         for frame in found:
@@ -163,7 +165,7 @@ def read_coco(document: Any, unstated: Unstated) -> Scene:
     Keypoints are split by part as the data set has it, or one list of 133. Visibility above 1 counts as score 1.
     """
     at = "images"
-    images = [as_object(image, at) for image in as_list(document["images"], at, len(document["images"]))]
+    images = [as_object(image, at) for image in as_list(document["images"], at, MAX_FRAMES)]
     stated = {
         (
             as_whole(image.get("width"), f"{at}[{n}].width", 1, MAX_SIDE),
@@ -175,7 +177,7 @@ def read_coco(document: Any, unstated: Unstated) -> Scene:
     if len(order) < len(images):
         raise Malformed("two of its images have the same id: number them")
     found: list[Found] = [[] for _ in images]
-    for n, annotation in enumerate(as_list(document["annotations"], "annotations", 64 * max(1, len(images)))):
+    for n, annotation in enumerate(as_list(document["annotations"], "annotations", MAX_PEOPLE * MAX_FRAMES)):
         at = f"annotations[{n}]"
         fields = as_object(annotation, at)
         frame = order.get(fields["image_id"]) if type(fields.get("image_id")) is int else None

@@ -14,7 +14,8 @@ from magicpose.pose.keypoints import Points, Pose, PoseTrack
 
 Person = Literal["largest", "center"] | int
 
-MAX_PEOPLE = 64  # ids in one clip
+MAX_PEOPLE = 64  # in one clip
+MAX_FRAMES = 200_000  # almost two hours at 30 frames per second
 
 
 def _nobody() -> Pose:
