@@ -57,7 +57,7 @@ class HeadFit:
 
     def place(self, shape: Floats) -> Floats:
         """Shapes [T, 72, 3] or [72, 3] as each frame shows them: [T, 72, 2]."""
-        turned = np.einsum("tij,...nj->t...ni" if shape.ndim == 2 else "tij,tnj->tni", self.rotation[:, :2], shape)
+        turned = shape @ self.rotation[:, :2].transpose(0, 2, 1)
         return turned * self.scale[:, None, None] + self.origin[:, None]
 
 
@@ -86,57 +86,67 @@ def _pose(seen: Floats, weight: Floats, shape: Floats, rotation: Floats) -> tupl
 
     Procrustes in space, the depth that a picture lacks taken from the last rotation.
     """
-    w = weight / weight.sum(1, keepdims=True)
-    centre3 = np.einsum("tn,tni->ti", w, shape)
-    centre2 = np.einsum("tn,tni->ti", w, seen)
-    model = shape - centre3[:, None]
-    flat = seen - centre2[:, None]
+    w = (weight / weight.sum(1, keepdims=True))[..., None]
+    centre3, centre2 = (w * shape).sum(1), (w * seen).sum(1)
+    model, flat = shape - centre3[:, None], seen - centre2[:, None]
     for _ in range(3):
-        turned = np.einsum("tij,tnj->tni", rotation, model)
-        scale = np.einsum("tn,tni,tni->t", w, flat, turned[..., :2]) / np.einsum("tn,tni->t", w, turned[..., :2] ** 2)
-        scale = np.maximum(scale, 1e-6)
+        turned = model @ rotation.transpose(0, 2, 1)
+        scale = _scale(w, flat, turned)
         deep = np.concatenate([flat / scale[:, None, None], turned[..., 2:]], axis=2)
-        rotation = _orthonormal(np.einsum("tn,tni,tnj->tij", w, deep, model))
-    turned = np.einsum("tij,tnj->tni", rotation[:, :2], model)
-    scale = np.einsum("tn,tni,tni->t", w, flat, turned) / np.einsum("tn,tni->t", w, turned**2)
-    return rotation, scale, centre2 - scale[:, None] * np.einsum("tij,tj->ti", rotation[:, :2], centre3)
+        rotation = _orthonormal((w * deep).transpose(0, 2, 1) @ model)
+    scale = _scale(w, flat, model @ rotation.transpose(0, 2, 1))
+    return rotation, scale, centre2 - scale[:, None] * (rotation[:, :2] @ centre3[..., None])[..., 0]
+
+
+def _scale(w: Floats, flat: Floats, turned: Floats) -> Floats:
+    """Pixels per metre [T]."""
+    return np.maximum((w * flat * turned[..., :2]).sum((1, 2)) / (w * turned[..., :2] ** 2).sum((1, 2)), 1e-6)
 
 
 def _rows(directions: Floats, rotation: Floats, weight: Floats) -> Floats:
     """How coefficients move the picture, in units of the noise: [k, 72, 3] -> [T, 144, k]."""
-    seen = np.einsum("tij,knj->tnik", rotation[:, :2], directions) * np.sqrt(weight)[..., None, None]
-    return seen.reshape(len(rotation), -1, len(directions)) / _NOISE_M
+    frames, count = len(rotation), len(directions)
+    across = rotation[:, :2].reshape(-1, 3) @ directions.transpose(2, 1, 0).reshape(3, -1)
+    rows = across.reshape(frames, 2, -1, count) * (np.sqrt(weight) / _NOISE_M)[:, None, :, None]
+    return rows.reshape(frames, -1, count)
 
 
-def _expressions(rows: Floats, left: Floats) -> Floats:
-    """Ridge solution [T, b] of rows [T, 144, b] for what is left [T, 144], prior N(0, 1)."""
-    normal = np.einsum("tnk,tnl->tkl", rows, rows) + np.eye(rows.shape[2])
-    return np.linalg.solve(normal, np.einsum("tnk,tn->tk", rows, left)[..., None])[..., 0]
+def _solve(normal: Floats, right: Floats) -> Floats:
+    """The ridge solution under the prior N(0, 1): [..., k, k] and [..., k] -> [..., k]."""
+    solution: Floats = np.linalg.solve(normal + np.eye(normal.shape[-1]), right[..., None])[..., 0]
+    return solution
+
+
+def _identity(by_a: Floats, by_b: Floats, left: Floats) -> Floats:
+    """The one identity [a] of rows [T, 144, a], each frame's expression (rows [T, 144, b]) eliminated (Schur)."""
+    turned = by_b.transpose(0, 2, 1)
+    cross = turned @ by_a
+    gain = np.linalg.solve(turned @ by_b + np.eye(by_b.shape[2]), cross).transpose(0, 2, 1)
+    matrix = (by_a.transpose(0, 2, 1) @ by_a - gain @ cross).sum(0)
+    right = (by_a.transpose(0, 2, 1) @ left[..., None] - gain @ (turned @ left[..., None])).sum(0)[:, 0]
+    return _solve(matrix, right)
 
 
 def _fit(points: Floats, identity: Floats | None) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """(identity, expression, rotation, scale, origin) of frames [T, 72, 3]; a given identity is kept."""
-    model = head_model()
+    model, frames = head_model(), len(points)
     weight, seen = (points[..., 2] > 0).astype(float), points[..., :2]
     a = np.zeros(len(model.identity)) if identity is None else identity
-    b = np.zeros((len(points), len(model.expression)))
-    rotation = np.tile(np.eye(3), (len(points), 1, 1))
+    b = np.zeros((frames, len(model.expression)))
+    rotation = np.tile(np.eye(3), (frames, 1, 1))
     for _ in range(_ROUNDS):
-        base = model.mean + np.tensordot(a, model.identity, 1)
-        shape = base + np.tensordot(b, model.expression, 1)
-        rotation, scale, origin = _pose(seen, weight, shape, rotation)
-        metres = (seen - origin[:, None]) / scale[:, None, None]
-        flat = np.einsum("tij,nj->tni", rotation[:, :2], model.mean)
-        left = ((metres - flat) * np.sqrt(weight)[..., None]).reshape(len(points), -1) / _NOISE_M
-        by_a, by_b = _rows(model.identity, rotation, weight), _rows(model.expression, rotation, weight)
-        if identity is None:  # expressions eliminated (Schur complement), then the one identity
-            normal = np.einsum("tnk,tnl->tkl", by_b, by_b) + np.eye(b.shape[1])
-            cross = np.einsum("tnk,tnl->tkl", by_b, by_a)
-            gain = np.linalg.solve(normal, cross)
-            matrix = np.einsum("tnk,tnl->kl", by_a, by_a) - np.einsum("tkl,tkm->lm", cross, gain) + np.eye(len(a))
-            right = np.einsum("tnk,tn->k", by_a, left) - np.einsum("tkl,tnk,tn->l", gain, by_b, left)
-            a = np.linalg.solve(matrix, right)
-        b = _expressions(by_b, left - by_a @ a)
+        person = model.mean + np.tensordot(a, model.identity, 1)
+        rotation, scale, origin = _pose(seen, weight, person + np.tensordot(b, model.expression, 1), rotation)
+        base = model.mean if identity is None else person
+        metres = (seen - origin[:, None]) / scale[:, None, None] - base @ rotation[:, :2].transpose(0, 2, 1)
+        left = (metres.transpose(0, 2, 1) * (np.sqrt(weight) / _NOISE_M)[:, None]).reshape(frames, -1)
+        by_b = _rows(model.expression, rotation, weight)
+        if identity is None:
+            by_a = _rows(model.identity, rotation, weight)
+            a = _identity(by_a, by_b, left)
+            left = left - by_a @ a
+        turned = by_b.transpose(0, 2, 1)
+        b = _solve(turned @ by_b, (turned @ left[..., None])[..., 0])
     return a, b, rotation, scale, origin
 
 
@@ -165,6 +175,6 @@ def fit_heads(points: Points) -> HeadFit:
     shown[chosen] = shape
     error = (every[..., :2] - fit.place(shown)) / fit.scale[:, None, None]
     there = (every[..., 2] > 0) & valid[:, None]
-    unturned = np.einsum("tij,tni->tnj", fit.rotation[:, :2], error) * there[..., None]
+    unturned = (error @ fit.rotation[:, :2]) * there[..., None]
     rest = unturned.sum(0) / np.maximum(there.sum(0), 1)[:, None]
     return HeadFit(identity, fit.expression, fit.rotation, fit.scale, fit.origin, valid, rest)

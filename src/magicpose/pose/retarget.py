@@ -129,7 +129,8 @@ def _attach_head(
 ) -> None:
     """Head and face into `out` [T, 130, 3].
 
-    `base`: new and old place [T, 2] of what carries the head, and the neck's rate [T]. Frames whose head could not be fitted keep the driver's face and follow the neck.
+    `base`: new and old place [T, 2] of what carries the head, and the neck's rate [T]. Frames whose head could not
+    be fitted keep the driver's face and follow the neck.
     """
     new, old, rate = base
     fit, valid = driver.head, driver.head.valid
