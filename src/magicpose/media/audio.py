@@ -6,23 +6,25 @@ the middle, another codec) is decoded, cut to the sample and coded again. Both e
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
+from magicpose.media.decode import sound_stream
 from magicpose.media.files import MediaWarning, PathLike
 from magicpose.media.formats import Container, Encoder
 from magicpose.media.video_in import check_span, probe
 
-T = TypeVar("T")
 Samples = NDArray[np.float32]  # [channels, samples]
 
+_SEEK_FROM = 3  # seconds into the clip; before that, decoding from the start is as fast
 _PRIMING = Fraction(3, 50)  # seconds that coded sound may begin early, to be skipped by the player
 _SLACK = Fraction(1, 50)  # seconds by which time stamps may wander before sound is moved to follow them
 
@@ -56,21 +58,31 @@ def add_sound(source: AudioSource, output: av.container.OutputContainer, form: C
     if not info.has_audio:
         return None
     if form.sound is None:
-        _warn(source, f"has sound that is left out: {form.name} files hold none")
+        warn_of_silence(source, form.name)
         return None
     container = av.open(str(source.path), options={"protocol_whitelist": "file"})
-    stream = container.streams.best("audio")
-    packet = next((packet for packet in container.demux(stream) if packet.pts is not None), None)
-    if packet is None:
+    stream = sound_stream(container)
+    assert stream is not None, "probe() has seen it"
+    packets = _readable(source, container.demux(stream))
+    first = next((packet for packet in packets if packet.pts is not None), None)
+    if first is None:
         _warn(source, "has a sound track without sound")
         container.close()
         return None
-    container.seek(0)
-    early = info.start - packet.pts * packet.time_base
-    track = _Track(source, container, stream, info.start + begin, None if end is None else end - begin)
+    early = info.start - first.pts * first.time_base
+    length = None if end is None else end - begin
+    track = _Track(
+        source, container, stream, itertools.chain([first], packets), info.start + begin, length, begin > _SEEK_FROM
+    )
     if stream.codec_context.name in form.sound_copied and begin == 0 and early <= _PRIMING:
         return _Copied(track, output)
     return _Recoded(track, output, form.sound)
+
+
+def warn_of_silence(source: AudioSource, kind: str) -> None:
+    """Says, where it is so, that the sound of `source` gets lost in an output of this `kind`."""
+    if probe(source.path).has_audio:
+        _warn(source, f"has sound that is left out: {kind} holds none")
 
 
 @dataclass(frozen=True)
@@ -80,8 +92,10 @@ class _Track:
     source: AudioSource
     container: av.container.InputContainer
     stream: av.AudioStream
+    packets: Iterator[av.Packet]
     origin: Fraction  # time stamp, in seconds, of what is heard at 0 in the output
     length: Fraction | None  # seconds
+    seek: bool  # whether the origin is far into the file
 
     def cut(self, until: Fraction) -> Fraction:
         return until if self.length is None else min(until, self.length)
@@ -94,8 +108,7 @@ class _Copied:
         self._track, self._output = track, output
         self._stream = output.add_stream_from_template(track.stream)
         self._shift = round(track.origin / track.stream.time_base)
-        self._packets = _readable(track.source, track.container.demux(track.stream))
-        self._next = next(self._packets, None)
+        self._next = next(track.packets, None)
 
     def advance(self, until: Fraction) -> None:
         until = self._track.cut(until)
@@ -106,7 +119,7 @@ class _Copied:
                 packet.pts, packet.dts = packet.pts - self._shift, packet.dts - self._shift
                 packet.stream = self._stream
                 self._output.mux(packet)
-            self._next = next(self._packets, None)
+            self._next = next(self._track.packets, None)
 
     def finish(self, until: Fraction) -> None:
         self.advance(until)
@@ -158,32 +171,37 @@ class _Recoded:
 
     def _decoded(self) -> Iterator[tuple[int, Samples]]:
         """(first sample's place in the output, float samples), places gapless but for real holes."""
-        track = self._track
-        track.container.seek(max(0, int((track.origin - 1) * av.time_base)))  # decoders need a run-up
-        resampler = av.AudioResampler("fltp", self._layout, self._rate)
         place: int | None = None
-        for frame in _readable(track.source, _frames(track.container, track.stream)):
+        resampler, shape = None, None
+        for frame in self._frames():
+            if shape != (shape := (frame.layout.name, frame.format.name, frame.sample_rate)):
+                resampler = av.AudioResampler("fltp", self._layout, self._rate)
+            assert resampler is not None
             for block in resampler.resample(frame):
-                stated = round((block.pts * block.time_base - track.origin) * self._rate)
+                stated = round((block.pts * block.time_base - self._track.origin) * self._rate)
                 if place is None or abs(stated - place) > _SLACK * self._rate:
                     place = stated
                 yield place, block.to_ndarray()
                 place += block.samples
 
+    def _frames(self) -> Iterator[av.AudioFrame]:
+        """Sound with time stamps, from somewhat before the cut; what cannot be decoded is left out (silence)."""
+        track = self._track
+        packets = track.packets
+        if track.seek:
+            track.container.seek(int((track.origin - 1) * av.time_base))  # decoders need a run-up
+            packets = _readable(track.source, track.container.demux(track.stream))
+        for packet in packets:
+            try:
+                yield from (frame for frame in packet.decode() if frame.pts is not None)
+            except av.FFmpegError:
+                continue
 
-def _frames(container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[av.AudioFrame]:
-    """Sound frames with a time stamp; packets that cannot be decoded are left out (they become silence)."""
-    for packet in container.demux(stream):
-        try:
-            yield from (frame for frame in packet.decode() if frame.pts is not None)
-        except av.FFmpegError:
-            continue
 
-
-def _readable(source: AudioSource, items: Iterator[T]) -> Iterator[T]:
-    """`items` until the file cannot be read on."""
+def _readable(source: AudioSource, packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
+    """`packets` until the file cannot be read on."""
     try:
-        yield from items
+        yield from packets
     except av.FFmpegError:
         _warn(source, "has damaged sound; the rest of it is silent")
 

@@ -41,10 +41,18 @@ def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
         if stream is None:
             kind = "only sound" if container.streams.audio else "no pictures"
             raise UserError(f"{path} holds {kind}; name a file with a video track")
+        if stream.codec_context is None:
+            raise UserError(f"{path} is coded in a way FFmpeg does not know; convert it to mp4 (H.264)")
         if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
             raise UserError(f"{path} has frames of more than {MAX_PIXELS // 10**6} megapixels; scale it down")
         stream.thread_type = "AUTO"
         yield container, stream
+
+
+def sound_stream(container: av.container.InputContainer) -> av.AudioStream | None:
+    """The best sound track that there is a decoder for."""
+    stream = container.streams.best("audio")
+    return stream if stream is not None and stream.codec_context is not None else None
 
 
 def decoded(path: Path, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[Timed]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 
 from magicpose.errors import UserError
-from magicpose.media.decode import Frame, decoded, displayed_size, opened, packets, upright_rgb
+from magicpose.media.decode import Frame, decoded, displayed_size, opened, packets, sound_stream, upright_rgb
 from magicpose.media.files import MediaWarning, PathLike, check_input
 
 MAX_FPS = 240
@@ -63,7 +63,7 @@ def probe(path: PathLike) -> VideoInfo:
             fps=fps,
             duration=float(duration),
             frames=max(1, round(duration * fps)),
-            has_audio=bool(container.streams.audio),
+            has_audio=sound_stream(container) is not None,
             codec=stream.codec_context.name,
             start=start,
         )

@@ -19,7 +19,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image
 
 from magicpose.errors import UserError
-from magicpose.media.audio import AudioSource, Sound, add_sound
+from magicpose.media.audio import AudioSource, Sound, add_sound, warn_of_silence
 from magicpose.media.decode import Frame
 from magicpose.media.files import PathLike, check_output, explained, frame_name, new_temporary, umask
 from magicpose.media.formats import Container, Format, Gif, available, format_of
@@ -109,6 +109,8 @@ def write_video(
 def _sink(form: Format, path: Path, fps: Fraction, audio: AudioSource | None, metadata: str) -> Sink:
     if isinstance(form, Container):
         return _ContainerSink(form, path, fps, audio, metadata)
+    if audio is not None:
+        warn_of_silence(audio, "GIF" if isinstance(form, Gif) else "a folder of pictures")
     return _GifSink(path, fps, metadata) if isinstance(form, Gif) else _FolderSink(path, metadata)
 
 
