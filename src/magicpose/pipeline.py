@@ -61,15 +61,13 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class Conditions:
-    """All that the denoising loop is given, on the model's device, in its dtype.
+    """What all frames of a clip share, on the model's device, in its dtype.
 
-    `noise` [1, C, h, w], shared by all frames; `references` one [1, C, h, w] each; `pose` [F, 3, s*h, s*w] in
-    [0, 1]; `context` [1, S, D].
+    `noise` [1, C, h, w]; `references` one [1, C, h, w] each; `context` [1, S, D].
     """
 
     noise: Tensor
     references: list[Tensor]
-    pose: Tensor
     context: Tensor
 
 
@@ -266,43 +264,52 @@ class MagicPosePipeline:
         clock = [time.perf_counter()]
         canvas = self.canvas(pictures[0].size, size)
         maps = self.draw(poses, canvas)
-        conditions = self.prepare(pictures, maps, canvas, prompt, seed)
+        conditions = self.prepare(pictures, canvas, prompt, seed)
         clock.append(time.perf_counter())
         guidance = guidance or Guidance(self.settings.guidance_scale if guidance_scale is None else guidance_scale)
-        with self.motion_inserted():
-            latents = sample(
-                self.model,
-                conditions.noise,
-                conditions.references,
-                conditions.pose,
-                conditions.context,
-                steps=num_inference_steps,
-                guidance=guidance,
-                scheduler=self.scheduler(scheduler),
-                plan=plan,
-                seed=seed,
-                progress=progress,
-            )
+        latents = self.denoise(conditions, maps, num_inference_steps, guidance, scheduler, seed, plan, progress)
         clock.append(time.perf_counter())
         frames = list(self.decode(latents))
         clock.append(time.perf_counter())
         timings = dict(zip(("prepare", "denoise", "decode"), np.diff(clock).tolist()))
         return PipelineOutput(frames, maps, timings)
 
-    def scheduler(self, scheduler: str | Any) -> Any:
-        """A scheduler by name on this model's noise schedule; a scheduler object as it is."""
-        return make_scheduler(scheduler, self.settings.schedule) if isinstance(scheduler, str) else scheduler
-
-    def motion_inserted(self) -> contextlib.AbstractContextManager[Any]:
-        """The motion modules at work in the UNet for the length of a `with` block, where there are any."""
+    def denoise(
+        self,
+        conditions: Conditions,
+        maps: Maps,
+        steps: int,
+        guidance: Guidance,
+        scheduler: str | Any = "ddim",
+        seed: int = 0,
+        plan: FramePlan | None = None,
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """Clean latents [F, C, h, w] for the pose maps [F, H, W, 3]; frames of one clip may come in several calls."""
+        if steps < 1:
+            raise UserError(f"the number of steps must be at least 1, not {steps}")
         motion = self.model.motion
-        return motion.insert(self.model.unet) if isinstance(motion, MotionModules) else contextlib.nullcontext()
+        inserted = motion.insert(self.model.unet) if isinstance(motion, MotionModules) else contextlib.nullcontext()
+        with inserted:
+            return sample(
+                self.model,
+                conditions.noise,
+                conditions.references,
+                torch.from_numpy(maps).permute(0, 3, 1, 2).to(self.device).to(self.dtype) / 255,
+                conditions.context,
+                steps=steps,
+                guidance=guidance,
+                scheduler=make_scheduler(scheduler, self.settings.schedule)
+                if isinstance(scheduler, str)
+                else scheduler,
+                plan=plan,
+                seed=seed,
+                progress=progress,
+            )
 
     @torch.no_grad()
-    def prepare(
-        self, pictures: Sequence[Image.Image], maps: Maps, canvas: Canvas, prompt: str, seed: int
-    ) -> Conditions:
-        """Noise, reference latents, pose maps and text for frames of size `canvas`.
+    def prepare(self, pictures: Sequence[Image.Image], canvas: Canvas, prompt: str = "", seed: int = 0) -> Conditions:
+        """Noise, reference latents and text for frames of size `canvas`.
 
         Random numbers are drawn on the CPU, the start noise first, so they depend on `seed` and the size alone.
         """
@@ -312,8 +319,7 @@ class MagicPosePipeline:
         noise = torch.randn(shape, generator=generator).to(self.device, self.dtype)
         placed = [canvas.place(picture.size).apply(picture.convert("RGB")) for picture in pictures]
         references = [self._encode(picture, generator) for picture in placed]
-        pose = torch.from_numpy(maps).permute(0, 3, 1, 2).to(self.device).to(self.dtype) / 255
-        return Conditions(noise, references, pose, self._text(prompt))
+        return Conditions(noise, references, self._text(prompt))
 
     def _encode(self, picture: Image.Image, generator: torch.Generator) -> Tensor:
         pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].to(self.device)

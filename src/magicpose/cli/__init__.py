@@ -1,0 +1,85 @@
+"""`magicpose VERB ...`: one file per verb, imported only when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+from magicpose import __version__
+from magicpose.errors import UserError
+
+# verb -> one line; the module of the same name holds `Options` (a dataclass, its fields are the options) and `run`
+VERBS = {
+    "animate": "a photo of a person and a driver of motion in, a video out",
+    "detect": "find people in a picture or video, write their keypoints",
+    "draw": "draw keypoints as pose maps or as an overlay",
+    "retarget": "fit a motion to the person in a picture",
+    "convert": "checkpoints of the original, of Stable Diffusion and of AnimateDiff, in and out",
+    "train": "run a training stage",
+    "models": "list what can be named as a model, motion or preset",
+}
+USER_ERROR, INTERRUPTED = 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script. Exits with 0, 2 (the user's to mend, one line says what) or 130 (Ctrl-C)."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return
+    if arguments[0] == "--version":
+        print(f"magicpose {__version__}")
+        return
+    sys.exit(_run(arguments[0], arguments[1:]))
+
+
+def usage() -> str:
+    """What `magicpose --help` prints."""
+    lines = [f"  {verb:<10}{about}" for verb, about in VERBS.items()]
+    return "\n".join(
+        ["usage: magicpose VERB ...", "", *lines, "", "magicpose VERB --help tells more; magicpose --version", ""]
+    )
+
+
+def _run(verb: str, arguments: Sequence[str]) -> int:
+    if verb not in VERBS:
+        print(f"magicpose: there is no verb {verb!r}: choose one of {', '.join(VERBS)}", file=sys.stderr)
+        return USER_ERROR
+    import tyro
+
+    module = importlib.import_module(f"magicpose.cli.{verb}")
+    options = tyro.cli(
+        module.Options,
+        args=list(arguments),
+        prog=f"magicpose {verb}",
+        description=VERBS[verb],
+        config=(tyro.conf.OmitSubcommandPrefixes,),
+    )
+    _quiet_libraries()
+    try:
+        module.run(options)
+    except UserError as error:
+        print(f"magicpose {verb}: {' '.join(str(error).split())}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        hint = module.interrupted(options) if hasattr(module, "interrupted") else "stopped"
+        print(f"magicpose {verb}: {hint}", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _quiet_libraries() -> None:
+    """Our own warnings as one line each; those of libraries are for developers."""
+    from magicpose.media.files import MediaWarning
+
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("always", MediaWarning)
+    warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "0" if sys.stderr.isatty() else "1")

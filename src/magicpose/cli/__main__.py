@@ -1,0 +1,5 @@
+"""`python -m magicpose.cli`."""
+
+from magicpose.cli import main
+
+main()

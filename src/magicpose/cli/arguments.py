@@ -1,0 +1,43 @@
+"""Values that several verbs take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from magicpose.errors import UserError
+from magicpose.media.canvas import Size
+from magicpose.media.canvas import parse_size as read_size
+from magicpose.pose.people import Person
+
+
+def parse_size(text: str | None) -> int | Size | None:
+    """`--size`; None stays None."""
+    return None if text is None else read_size(text)
+
+
+def parse_person(text: str) -> Person:
+    """`--person`: largest, center, or a number from 0."""
+    if text == "largest":
+        return "largest"
+    if text == "center":
+        return "center"
+    if text.isdecimal():
+        return int(text)
+    raise UserError(f"--person must be largest, center or a number from 0, not {text!r}")
+
+
+def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
+    """`KEY=VALUE` settings, values read as YAML."""
+    import yaml
+
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UserError(f"{text!r} must look like KEY=VALUE, such as steps=100")
+        try:
+            found[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"the value of {key} is not readable: {' '.join(str(error).split())}") from error
+    return found

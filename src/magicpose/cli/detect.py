@@ -1,0 +1,76 @@
+"""`magicpose detect`"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line takes; see docs/cli.md."""
+
+    source: Annotated[Path, tyro.conf.Positional]
+    """a picture, a video, or a folder of pictures"""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """a pose document, such as clip.pose.json"""
+    person: str = "all"
+    """all, or one: largest, center, or a number from 0, from left to right"""
+    detector: str = "auto"
+    """auto, mediapipe or dwpose"""
+    layout: Literal["magicpose", "openpose", "comfyui", "coco-wholebody"] = "magicpose"
+    """whose JSON to write; openpose makes a folder"""
+    fps: float | None = None
+    """frames per second to look at; default: all"""
+    start: float | None = None
+    """first second of a video"""
+    end: float | None = None
+    """second of a video to stop at"""
+    max_people: int = 4
+    """people looked for in a frame"""
+    overlay: Path | None = None
+    """also write the keypoints over the pictures, as a video or picture, for people to judge"""
+    overwrite: bool = False
+    """replace outputs that exist"""
+
+
+def run(options: Options) -> None:
+    from magicpose.cli.arguments import parse_person
+    from magicpose.cli.bars import Bars
+    from magicpose.errors import UserError
+    from magicpose.media import check_output
+    from magicpose.pose.detect import detect_people
+    from magicpose.pose.document import save_people
+    from magicpose.pose.people import pick_person
+    from magicpose.previews import write_overlay
+
+    chosen = None if options.person == "all" else parse_person(options.person)
+    check_output(options.output, options.overwrite)
+    if options.overlay is not None:
+        check_output(options.overlay, options.overwrite)
+    bars = Bars()
+    with bars.stage("detect") as progress:
+        people = detect_people(
+            options.source,
+            options.detector,
+            fps=options.fps,
+            start=options.start,
+            end=options.end,
+            max_people=options.max_people,
+            progress=progress,
+        )
+    if not people:
+        raise UserError(f"no person found in {options.source}: give one in which somebody can be seen")
+    if chosen is not None:
+        people = [pick_person(dict(enumerate(people)), chosen)]
+    save_people(options.output, people, overwrite=options.overwrite, layout=options.layout)
+    if options.overlay is not None:
+        with bars.stage("overlay") as progress:
+            write_overlay(
+                options.source, people, options.overlay, options.start, options.end, options.overwrite, progress
+            )
+    print(f"{options.output}: {len(people)} people, {len(people[0])} frames", file=sys.stderr)

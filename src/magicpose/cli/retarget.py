@@ -1,0 +1,72 @@
+"""`magicpose retarget`"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line takes; see docs/cli.md."""
+
+    reference: Annotated[Path, tyro.conf.Positional]
+    """a picture of the person"""
+    driver: Annotated[str, tyro.conf.Positional]
+    """what moves them, as for `animate`, but for rendered pose maps"""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """a pose document on the reference's canvas"""
+    preview: Path | None = None
+    """also write the fitted motion over the reference, as a video"""
+    align: Literal["off", "place", "proportions"] = "proportions"
+    """fit the motion to the person: place only, body proportions too, or not at all"""
+    part: Literal["body", "face", "all"] = "all"
+    """take only the driver's body movement, or only its expression"""
+    fps: float | None = None
+    """frames per second; default: the driver's"""
+    start: float | None = None
+    """first second of the driver to use"""
+    end: float | None = None
+    """second of the driver to stop at"""
+    person: str = "largest"
+    """who moves in the driver: largest, center, or a number from 0"""
+    detector: str = "auto"
+    """auto, mediapipe or dwpose"""
+    overwrite: bool = False
+    """replace outputs that exist"""
+
+
+def run(options: Options) -> None:
+    from magicpose.cli.arguments import parse_person
+    from magicpose.cli.bars import Bars
+    from magicpose.drivers import DriverOptions, read_driver
+    from magicpose.errors import UserError
+    from magicpose.media import check_output, read_image
+    from magicpose.pose.detect import detect_pose
+    from magicpose.pose.document import save_people
+    from magicpose.pose.retarget import retarget
+    from magicpose.previews import write_overlay
+
+    for path in (options.output, options.preview):
+        if path is not None:
+            check_output(path, options.overwrite)
+    picture = read_image(options.reference)
+    read = DriverOptions(
+        options.fps, options.start, options.end, parse_person(options.person), options.detector, maps=False
+    )
+    bars = Bars()
+    with bars.stage("detect") as progress:
+        driver = read_driver(options.driver, read, progress)
+        to = detect_pose(options.reference, options.detector)
+    if driver.track is None:
+        raise UserError(f"{options.driver} has no keypoints to fit")
+    fitted = retarget(driver.track, to, picture.size, options.align, options.part)
+    save_people(options.output, [fitted], overwrite=options.overwrite)
+    if options.preview is not None:
+        with bars.stage("preview") as progress:
+            write_overlay(options.reference, [fitted], options.preview, overwrite=options.overwrite, progress=progress)
+    print(f"{options.output}: {len(fitted)} frames on {picture.width}x{picture.height}", file=sys.stderr)
