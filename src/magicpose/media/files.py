@@ -20,7 +20,7 @@ class MediaWarning(UserWarning):
 
 
 _FULL = "free some space and run the same command again; nothing already made is lost"
-_REFUSALS = {
+REFUSALS = {
     errno.ENOSPC: f"the disk is full: {_FULL}",
     errno.EDQUOT: f"your disk quota is used up: {_FULL}",
     errno.EFBIG: f"the file would be larger than this system allows: {_FULL}",
@@ -40,7 +40,7 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        why = _REFUSALS.get(error.errno or 0)
+        why = REFUSALS.get(error.errno or 0)
         if why is None:
             raise
         raise UserError(f"cannot write {path}: {why}") from error

@@ -95,11 +95,11 @@ def list_images(folder: PathLike) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"folder {folder} does not exist; check the name")
-    found = [
-        entry
-        for entry in folder.iterdir()
-        if entry.suffix.lower() in IMAGE_SUFFIXES and not entry.name.startswith(".") and entry.is_file()
-    ]
+    try:
+        entries = [entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith(".")]
+    except OSError as error:
+        raise UserError(f"folder {folder} cannot be read ({error.strerror}); check its permissions") from error
+    found = [entry for entry in entries if entry.suffix.lower() in IMAGE_SUFFIXES]
     if not found:
         raise UserError(f"folder {folder} holds no pictures; expected files such as 000000.png")
     return sorted(found, key=lambda entry: (natural_key(entry.name), entry.name))
