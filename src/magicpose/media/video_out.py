@@ -79,7 +79,7 @@ class VideoWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         try:
             if kind is None:
@@ -119,18 +119,19 @@ class _ContainerSink:
 
     def __init__(self, form: Container, path: Path, fps: Fraction, audio: AudioSource | None, metadata: str) -> None:
         self._form, self._path, self._fps, self._audio, self._metadata = form, path, fps, audio, metadata
+        self._encoder = available(form.encoders)
         self._temporary = new_temporary(path)
         self._output: av.container.OutputContainer | None = None
         self._sound: Sound | None = None
         self._count = 0
 
     def _open(self, frame: Frame) -> None:
-        form, encoder = self._form, available(self._form.encoders)
+        form, encoder = self._form, self._encoder
         self._output = av.open(str(self._temporary), "w", format=form.name, options=form.options)
         self._output.metadata["comment"] = self._metadata
         stream = self._stream = self._output.add_stream(encoder.name, rate=self._fps, options=encoder.options)
-        height, width = (even(frame) if encoder.pix_fmt == "yuv420p" else frame).shape[:2]
-        stream.width, stream.height, stream.pix_fmt = width, height, encoder.pix_fmt
+        stream.height, stream.width = frame.shape[:2]
+        stream.pix_fmt = encoder.pix_fmt
         context = stream.codec_context
         context.time_base = 1 / self._fps
         context.colorspace = context.color_primaries = _BT709
@@ -138,10 +139,10 @@ class _ContainerSink:
         self._sound = None if self._audio is None else add_sound(self._audio, self._output, form)
 
     def write(self, frame: Frame) -> None:
+        if self._encoder.pix_fmt == "yuv420p":
+            frame = even(frame)
         if self._output is None:
             self._open(frame)
-        if self._stream.pix_fmt == "yuv420p":
-            frame = even(frame)
         picture = av.VideoFrame.from_ndarray(frame).reformat(
             format=self._stream.pix_fmt, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )
