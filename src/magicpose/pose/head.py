@@ -113,8 +113,7 @@ def _rows(directions: Floats, rotation: Floats, weight: Floats) -> Floats:
 
 def _solve(normal: Floats, right: Floats) -> Floats:
     """The ridge solution under the prior N(0, 1): [..., k, k] and [..., k] -> [..., k]."""
-    solution: Floats = np.linalg.solve(normal + np.eye(normal.shape[-1]), right[..., None])[..., 0]
-    return solution
+    return np.linalg.solve(normal + np.eye(normal.shape[-1]), right[..., None])[..., 0].astype(float)
 
 
 def _identity(by_a: Floats, by_b: Floats, left: Floats) -> Floats:

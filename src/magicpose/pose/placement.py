@@ -21,7 +21,7 @@ _LEAN = 1.0  # shoulder widths the neck moves across per radian of shoulder tilt
 _TILT_MOST = 0.5  # radians; more is a raised arm, not a lean
 _LEVEL = 0.15  # of the leg: two feet whose heights differ by less are both on the floor, one nearer
 _SWAY = np.array([0.25, 0.10])  # sd of place from pose to pose of one stand, in shoulder widths: across, up and down
-_AGREE = 3.0  # squared distance, in those, up to which driver and reference are taken to stand at one place
+_AGREE = 4.5  # squared distance, in those, up to which driver and reference are taken to stand at one place
 
 
 def filled(path: Floats, there: NDArray[np.bool_]) -> Floats:
@@ -68,7 +68,7 @@ def shift(grown: Floats, driver: Floats, reference: Floats, size: float, width: 
     `width`: the reference's shoulder width in pixels.
     """
     frames = len(grown)
-    by_hips = all(_often(body[:, HIP_CENTRE, 2] / (body[:, HIP_CENTRE, 2] > 0)) for body in (driver, reference))
+    by_hips = all((body[:, HIP_CENTRE, 2] > 0).mean() >= MOST_FRAMES for body in (driver, reference))
     across = _stance(grown, width, by_hips)
     spread = float(np.subtract(*np.nanquantile(across, [0.9, 0.1]))) / 2 / width if np.isfinite(across).any() else 0.0
     floor = has_floor(driver, reference)

@@ -63,12 +63,18 @@ def on_canvas(points: Points, old: tuple[int, int], new: tuple[int, int]) -> Poi
 
 
 def _root(driver: Person, reference: Person) -> int | None:
-    """The body point that carries the rest: neck, else hip centre; None: the head alone."""
+    """The body point that carries the rest: the neck, else the hip centre, if most frames show it; None: the head.
+
+    Where none is shown by most frames, the one that most of them show.
+    """
+    choices: dict[int | None, float] = {}
     for joint in (NECK, HIP_CENTRE):
-        if (driver.body[:, joint, 2] > 0).mean() >= MOST_FRAMES and reference.body[0, joint, 2] > 0:
-            return joint
-    if driver.head.valid.any() and reference.head.valid[0]:
-        return None
+        choices[joint] = float((driver.body[:, joint, 2] > 0).mean() * (reference.body[0, joint, 2] > 0))
+    choices[None] = float(driver.head.valid.mean() * reference.head.valid[0])
+    often = [root for root, share in choices.items() if share >= MOST_FRAMES]
+    best = often[0] if often else max(choices, key=lambda root: choices[root])
+    if choices[best] > 0:
+        return best
     raise UserError(
         "The driver and the reference show no part of the body in common (neck, hips or face): "
         "choose another reference or turn the alignment off."
