@@ -30,6 +30,7 @@ SHOULDER_DROP = 0.05  # MediaPipe's shoulders lie above COCO's by this part of t
 
 ANCHORS = ((8, 2), (16, 2), (32, 6))
 MIN_PRESENCE = 0.5
+LEANING = 0.5  # radians; people found to lean more than that may be misread, so the upright is tried as well
 LOOK_AROUND = 10  # frames after which a following detector looks for people it does not follow yet
 
 
@@ -86,19 +87,22 @@ class MediaPipeDetector:
         return bodies
 
     def _add(self, bodies: list[Body], body: Body | None) -> None:
-        """Append, unless it is nobody, somebody already there, or one too many."""
-        if body is None or len(bodies) >= self.max_people:
+        """Append, unless it is nobody or one too many; of somebody already there the better seen body stays."""
+        if body is None:
             return
-        for other in bodies:
-            apart = np.linalg.norm(body.points[:, :2] - other.points[:, :2], axis=1).mean()
-            if apart < 0.1 * other.next_roi.size:
+        for i, other in enumerate(bodies):
+            if _same_person(body, other):
+                bodies[i] = max(other, body, key=lambda one: float(one.points[:, 2].mean()))
                 return
-        bodies.append(body)
+        if len(bodies) < self.max_people:
+            bodies.append(body)
 
     def _search(self, frame: Frame) -> list[Roi]:
         """Squares with people: in the whole frame, and only if nobody is there in overlapping parts of it."""
         everywhere = whole(frame)
         rois = self._people_in(frame, everywhere)
+        if any(abs(roi.angle) > LEANING for roi in rois):
+            rois.append(everywhere.scaled(1.2))
         if rois:
             return rois
         side = everywhere.size / 2
@@ -152,6 +156,13 @@ def coco_18(points: Points) -> Points:
     body[1, :2] = body[list(SHOULDERS), :2].mean(0)
     body[1, 2] = body[list(SHOULDERS), 2].min()
     return body
+
+
+def _same_person(a: Body, b: Body) -> bool:
+    """Whether all points, or those of the head (the body may be misread), are about the same."""
+    apart = np.linalg.norm(a.points[:, :2] - b.points[:, :2], axis=1)
+    size = max(a.next_roi.size, b.next_roi.size)
+    return bool(apart.mean() < 0.1 * size or apart[:11].mean() < 0.06 * size)
 
 
 def _scored(points: Floats, scores: Floats | float, frame: Frame) -> Points:

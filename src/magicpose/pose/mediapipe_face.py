@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from magicpose.pose.blaze import anchor_centres, decode, sigmoid
-from magicpose.pose.crop import RIGHT, Floats, Frame, Roi, around, crop, turn_to
+from magicpose.pose.crop import RIGHT, Floats, Frame, Roi, around, crop, distance, turn_to
 from magicpose.pose.litert import Network
 
 # Where the 68 iBUG points are in the mesh.
@@ -22,6 +22,7 @@ RIGHT_EYE, LEFT_EYE = (33, 133), (362, 263)  # corners, left one in the picture 
 
 ANCHORS = ((8, 2), (16, 6))
 MIN_PRESENCE = 0.5
+MAX_APART = 0.5  # of the face's size from the body's head; right ones were within 0.3
 
 
 class FaceNetworks:
@@ -40,6 +41,8 @@ class FaceNetworks:
         near = around(head, turn_to(head[5], head[2], RIGHT))
         mesh, score = self._mesh_in(frame, self._square(frame, near))
         if score < MIN_PRESENCE:
+            return None
+        if distance(mesh.mean(0), np.array([near.x, near.y], np.float32)) > MAX_APART * around(mesh, 0).size:
             return None
         closer = around(mesh, turn_to(mesh[RIGHT_EYE[0]], mesh[LEFT_EYE[1]], RIGHT)).scaled(1.5)
         again, score_again = self._mesh_in(frame, closer)
