@@ -7,12 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKL
 
 from magicpose.conversion import keys
 from magicpose.conversion.original import Components, OriginalModel, State, text_table
 from magicpose.conversion.schedule import schedule_buffers
+from magicpose.errors import UserError
 from magicpose.model import MagicPoseModel
 from magicpose.motion import MotionModules
+
+# What leaves no trace in the shapes of weights: heads (as diffusers calls them here) and norm groups.
+IMPLIED = {"attention_head_dim": 8, "norm_num_groups": 32, "motion_num_attention_heads": 8}
 
 
 def export_original(model: MagicPoseModel | Components) -> State:
@@ -23,6 +28,7 @@ def export_original(model: MagicPoseModel | Components) -> State:
     """
     parts = model if isinstance(model, Components) else _components(model)
     present = parts.present()
+    _check_exportable(present)
     prefixes = {"unet": keys.UNET, "vae": keys.VAE, "text_encoder": keys.TEXT, "motion": ""}
     prefixes["appearance"] = keys.APPEARANCE if "pose_controlnet" in present else keys.CONTROL
     prefixes["pose_controlnet"] = keys.POSE if "appearance" in present else keys.CONTROL
@@ -42,7 +48,22 @@ def export_original(model: MagicPoseModel | Components) -> State:
             if key.endswith(keys.FIRST_POSITIONS):
                 twin = key.replace(keys.FIRST_POSITIONS, keys.DUPLICATE_POSITIONS)
                 state[prefixes[part] + twin] = value.detach().clone()
-    return state | (_fresh_dead_keys(parts, prefixes) if parts.unused is None else parts.unused)
+    dead = _fresh_dead_keys(parts) if parts.unused is None else parts.unused
+    return state | {key.replace(keys.APPEARANCE, prefixes["appearance"]): value for key, value in dead.items()}
+
+
+def _check_exportable(present: Mapping[str, Any]) -> None:
+    """Refuses what a file without configuration would be misread as: its readers assume these numbers."""
+    for part, module in present.items():
+        if part == "vae" and not isinstance(module, AutoencoderKL):
+            raise UserError(f"a {type(module).__name__} has no original form; write a folder instead of a single file")
+        for name, implied in IMPLIED.items():
+            actual = module.config.get(name, implied) if part != "text_encoder" else implied
+            if actual != implied:
+                raise UserError(
+                    f"the {part} has {name} {actual}, which the original form cannot say (it implies {implied}); "
+                    "write a folder instead of a single file"
+                )
 
 
 def _components(model: MagicPoseModel) -> Components:
@@ -74,14 +95,14 @@ def _table(part: str, module: Any, within_unet: bool) -> keys.Modules:
     return plain[part](layout)
 
 
-def _fresh_dead_keys(parts: Components, prefixes: Mapping[str, str]) -> State:
+def _fresh_dead_keys(parts: Components) -> State:
     """What the original insists on finding in a file although nothing reads it."""
     state: State = schedule_buffers() if parts.unet is not None else {}
     if parts.appearance is not None:
         config = parts.appearance.config
         widths = [3, 16, 16, 32, 32, 96, 96, 256, config.block_out_channels[0]]
         for k, (before, after) in enumerate(itertools.pairwise(widths)):
-            block = f"{prefixes['appearance']}input_hint_block.{2 * k}"
+            block = f"{keys.APPEARANCE}input_hint_block.{2 * k}"
             state[f"{block}.weight"] = torch.zeros(after, before, 3, 3)
             state[f"{block}.bias"] = torch.zeros(after)
     if parts.text_encoder is not None:

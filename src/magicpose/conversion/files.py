@@ -7,7 +7,6 @@ format allows it. Whatever is wrong with a file becomes one `UserError` sentence
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import re
 import shutil
@@ -150,27 +149,35 @@ def write_state_dict(state: Mapping[str, Tensor], path: Path, made_from: str) ->
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place only if all goes well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    try:
-        yield Path(name)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with _scratch(path) as scratch:
+        yield scratch / path.name
+        (scratch / path.name).replace(path)
 
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder: no half-written one is ever left, and an old one goes only once the new one stands."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
+    """The same for a folder: no half-written one is ever left, and an old one goes only once the new one stands.
+
+    Raises:
+        UserError: `path` holds something else than a model folder, which must not be lost.
+    """
+    if path.exists() and not (path / "model_index.json").is_file() and not (path.is_dir() and not any(path.iterdir())):
+        raise UserError(f"{path}: holds something else than a model, which would be lost; choose another name")
+    with _scratch(path) as scratch:
         fresh, old = scratch / "new", scratch / "old"
         fresh.mkdir()
         yield fresh
         if path.exists():
             path.replace(old)
         fresh.replace(path)
+
+
+@contextlib.contextmanager
+def _scratch(path: Path) -> Iterator[Path]:
+    """A hidden folder on the same disk as `path`, gone afterwards whatever happens."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        yield scratch
     finally:
         shutil.rmtree(scratch)

@@ -110,10 +110,8 @@ def _gather(paths: Sequence[Path], lora_scale: float) -> tuple[Components, dict[
                 merge_lora(parts.unet, parts.text_encoder, state, lora_scale, str(path))
                 continue
             found = components_of(state, str(path))
-        unused = (parts.unused or {}) | found.unused if found.unused else parts.unused
-        parts = dataclasses.replace(parts, **found.present(), unused=unused)
-    if len(paths) > 1:  # dead keys of several files do not add up to those of one: make them anew
-        parts = dataclasses.replace(parts, unused=None)
+        # Dead keys of several files do not add up to those of one: with more than one, they are made anew.
+        parts = dataclasses.replace(parts, **found.present(), unused=None if parts.present() else found.unused)
     if not parts.present():
         raise UserError("no source given: name at least one checkpoint")
     return parts, copied

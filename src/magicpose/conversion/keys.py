@@ -41,14 +41,13 @@ SCHEDULE_BUFFERS = (
     "logvar",
 )
 
-# Keys that nothing reads: the schedule, copies of the weights, CLIP's pooled head, and the hint encoder that the
-# appearance branch inherited from ControlNet and never calls.
+# Keys that nothing reads: the schedule, copies of the weights, CLIP's pooled head. (The hint encoder that the
+# appearance branch inherited from ControlNet and never calls is dead too; its prefix depends on the file.)
 DEAD = re.compile(
     rf"({'|'.join(SCHEDULE_BUFFERS)}|lvlb_weights|scale_factor)$"
     r"|model_ema\."
     r"|cond_stage_model\.(transformer\.text_model\.embeddings\.position_ids"
     r"|logit_scale|transformer\.text_projection\.weight)$"
-    r"|appearance_control_model\.input_hint_block\."
 )
 
 # A key that gives a foreign file away -> what such a file is.

@@ -12,64 +12,58 @@ from torch import Tensor
 from magicpose.conversion.files import check_finite
 from magicpose.errors import UserError
 
-NAME = "merged"
+
+def lora_loader(unet: Any, text_encoder: Any | None = None) -> Any:
+    """A stock pipeline of these networks alone, for its `load_lora_weights`, `fuse_lora` and `unload_lora_weights`.
+
+    A pipeline made with `from_stable_diffusion` needs none: load the LoRA on the stock pipeline itself.
+    """
+    stock: Any = StableDiffusionPipeline
+    return stock(
+        vae=None,
+        text_encoder=text_encoder,
+        tokenizer=None,
+        unet=unet,
+        scheduler=None,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
 
 
-def load_lora(unet: Any, text_encoder: Any | None, state: Mapping[str, Tensor], name: str, source: str) -> None:
-    """Attaches a LoRA to a base, removable with `unload_lora`.
-
-    Args:
-        state: the file's tensors, in either format.
-        name: what the LoRA is called from now on.
+def merge_lora(unet: Any, text_encoder: Any | None, state: Mapping[str, Tensor], scale: float, source: str) -> None:
+    """Adds a LoRA, `scale` times, into the weights of the base for good; `source` names it in messages.
 
     Raises:
-        UserError: peft is not installed, or the file does not fit this base.
+        UserError: peft is not installed, or a layer of the LoRA is not in this base.
     """
     if importlib.util.find_spec("peft") is None:
         raise UserError(f"{source}: a LoRA needs peft; run: pip install 'magicpose[lora]'")
     check_finite(state, source)
+    loader = lora_loader(unet, text_encoder)
     try:
-        renamed, alphas = StableDiffusionPipeline.lora_state_dict(dict(state))
-        StableDiffusionPipeline.load_lora_into_unet(renamed, alphas, unet, adapter_name=name)
-        if text_encoder is not None and any(key.startswith("text_encoder.") for key in renamed):
-            StableDiffusionPipeline.load_lora_into_text_encoder(
-                renamed, alphas, text_encoder, prefix="text_encoder", adapter_name=name
-            )
-    except (RuntimeError, ValueError, KeyError) as error:
-        first = str(error).strip().split("\n")[0]
-        raise UserError(f"{source}: does not fit this base ({first[:120]}); take a LoRA made for it") from error
-    if name not in getattr(unet, "peft_config", {}) and name not in getattr(text_encoder, "peft_config", {}):
-        raise UserError(f"{source}: none of its layers is in this base; take a LoRA made for Stable Diffusion 1.5")
+        renamed = StableDiffusionPipeline.lora_state_dict(dict(state))[0]
+        _check_layers(renamed, unet, text_encoder, source)
+        loader.load_lora_weights(dict(state))
+    except (RuntimeError, ValueError, KeyError, IndexError) as error:
+        if isinstance(error, UserError):
+            raise
+        reason = str(error).strip().split("\n")[0][:120]
+        raise UserError(f"{source}: does not fit this base ({reason}); take a LoRA made for it") from error
+    loader.fuse_lora(lora_scale=scale)
+    loader.unload_lora_weights()
 
 
-def unload_lora(unet: Any, text_encoder: Any | None, name: str) -> None:
-    """Takes a LoRA off again; weights and modules are then as before."""
-    for network in (unet, text_encoder):
-        if network is not None and name in getattr(network, "peft_config", {}):
-            network.delete_adapters(name) if len(network.peft_config) > 1 else _strip(network)
-
-
-def _strip(network: Any) -> None:
-    """The last LoRA leaves: the plain layers come back."""
-    if hasattr(network, "unload_lora"):
-        network.unload_lora()
-    else:
-        from diffusers.utils import recurse_remove_peft_layers
-
-        recurse_remove_peft_layers(network)
-        del network.peft_config
-        network._hf_peft_config_loaded = False
-
-
-def merge_lora(parts: Any, state: Mapping[str, Tensor], scale: float, source: str) -> None:
-    """Adds a LoRA, `scale` times, into the weights of the base for good."""
-    if parts.unet is None:
-        raise UserError(f"{source}: a LoRA needs its base; name the base before it")
-    load_lora(parts.unet, parts.text_encoder, state, NAME, source)
-    for network in (parts.unet, parts.text_encoder):
-        if network is not None and NAME in getattr(network, "peft_config", {}):
-            for module in network.modules():
-                if hasattr(module, "merge") and hasattr(module, "scale_layer"):
-                    module.scale_layer(scale)
-                    module.merge()
-            _strip(network)
+def _check_layers(renamed: Mapping[str, Any], unet: Any, text_encoder: Any | None, source: str) -> None:
+    """Every layer the LoRA changes must be there: diffusers' loader only warns."""
+    networks = {"unet": unet, "text_encoder": text_encoder}
+    layers = {
+        part: {name.removeprefix("text_model.") for name, _ in network.named_modules()}
+        for part, network in networks.items()
+        if network is not None
+    }
+    for key in renamed:
+        part, _, path = key.partition(".")
+        layer = path.split(".lora")[0].split(".alpha")[0].removeprefix("text_model.")
+        if part not in layers or layer not in layers[part]:
+            raise UserError(f"{source}: {key} has no layer in this base; take a LoRA made for Stable Diffusion 1.5")

@@ -34,7 +34,7 @@ class Components:
     """Whatever a checkpoint holds, as plain diffusers and transformers models; absent parts are None.
 
     `unused`: keys of the original that nothing reads (schedule buffers, the appearance branch's hint encoder); kept
-    so that writing gives back what was read. None: made anew on export.
+    so that writing gives back what was read; the hint encoder's under its stage-2 name. None: made anew on export.
     """
 
     unet: UNet2DConditionModel | None = None
@@ -141,7 +141,9 @@ def split(state: State, source: str) -> Groups:
     for key, value in state.items():
         part = next((part for part, prefix in prefixes.items() if prefix and key.startswith(prefix)), None)
         name = key.removeprefix(prefixes[part]) if part else key
-        if keys.DEAD.match(key) or (part == "appearance" and name.startswith("input_hint_block.")):
+        if part == "appearance" and name.startswith("input_hint_block."):
+            groups.unused[keys.APPEARANCE + name] = value
+        elif keys.DEAD.match(key):
             groups.unused[key] = value
         elif "_motion_module." in name or re.match(r"(down_blocks|up_blocks|mid_block)\..*motion_modules\.", name):
             groups.weights.setdefault("motion", {})[name] = value
