@@ -12,7 +12,7 @@ from magicpose.pose.keypoints import PoseTrack
 from synthetic_people.background import make_background
 from synthetic_people.caption import caption, describe
 from synthetic_people.identity import make_identity
-from synthetic_people.keypoints import keypoints
+from synthetic_people.keypoints import joints, keypoints
 from synthetic_people.motion import Framing, make_motion
 from synthetic_people.person import make_person
 from synthetic_people.render import SAMPLES, Renderer
@@ -73,9 +73,7 @@ def track_as(seed: int, clip: Clip) -> PoseTrack:
     return clip_as(seed, clip).track
 
 
-def _render(
-    seed: int, person_seed: int, frames: int, size: int, framing: Framing, style: Style, fps: float
-) -> Clip:
+def _render(seed: int, person_seed: int, frames: int, size: int, framing: Framing, style: Style, fps: float) -> Clip:
     plain = style == "plain"
     host = Rig(make_identity(seed))
     motion = make_motion(seed, frames, fps, framing)
@@ -88,12 +86,12 @@ def _render(
         rig = Rig(person.identity)
         world = rig.world(motion.poses)
         world[..., 2, 3] += _lift(host, rig, framing)
-    renderer = Renderer(person, size)
+    renderer, limbs, head = Renderer(person, size), joints(rig, world), rig.index["head"]
     pictures, masks = np.empty((frames, size, size, 3), np.uint8), np.empty((frames, size, size), np.uint8)
     points = np.empty((frames, 130, 3), np.float32)
     for i in range(frames):
         pictures[i], masks[i] = renderer.draw(world[i], motion.face[i], camera, light, background.image)
-        points[i] = keypoints(rig, world[i], renderer, camera)
+        points[i] = keypoints(limbs[i], world[i, head, :, :3], renderer, camera)
     attributes = describe(person, framing, background, motion.manner)
     track = PoseTrack.from_stacked(points, (size, size), fps)
     return Clip(pictures, track, caption(attributes), attributes, masks, seed, person_seed, framing, style)

@@ -79,7 +79,9 @@ def mirrored(weights: Array) -> Array:
     names = load_asset().unit_names
     swap = {"Left": "Right", "Right": "Left"}
     order = [
-        names.index(n[: -len(s)] + swap[s]) if (s := next((e for e in swap if n.endswith(e)), "")) and _paired(n, s) else i
+        names.index(n[: -len(s)] + swap[s])
+        if (s := next((e for e in swap if n.endswith(e)), "")) and _paired(n, s)
+        else i
         for i, n in enumerate(names)
     ]
     return weights[..., order]

@@ -15,6 +15,7 @@ from synthetic_people.seeds import Stream, generator
 WIDTH, HEIGHT = 180, 260  # texels; x from -0.09 to 0.09 m, z from 0.80 (top) to 0.54 m
 _BROWS = ((22, 23, 24, 25, 26), (21, 20, 19, 18, 17))  # iBUG, inner end first
 SIDES = (1, -1)
+EVERYWHERE = (slice(None), slice(None))
 
 
 class _Paint:
@@ -25,16 +26,26 @@ class _Paint:
         x, z = np.linspace(-0.09, 0.09, WIDTH), np.linspace(0.80, 0.54, HEIGHT)
         self.x, self.z = (np.ascontiguousarray(g) for g in np.meshgrid(x, z))
 
-    def over(self, colour: Array, alpha: Array) -> None:
-        alpha = np.clip(alpha, 0, 1)
-        below = self.rgba[..., 3] * (1 - alpha)
+    def over(self, colour: Array, alpha: Array, box: tuple[slice, slice] = EVERYWHERE) -> None:
+        """Lay `colour` over the texels of `box`, `alpha` of the same shape."""
+        alpha, ground = np.clip(alpha, 0, 1), self.rgba[box]
+        below = ground[..., 3] * (1 - alpha)
         total = alpha + below
-        mixed = colour * alpha[..., None] + self.rgba[..., :3] * below[..., None]
-        self.rgba[..., :3] = mixed / np.maximum(total, 1e-6)[..., None]
-        self.rgba[..., 3] = total
+        mixed = colour * alpha[..., None] + ground[..., :3] * below[..., None]
+        ground[..., :3] = mixed / np.maximum(total, 1e-6)[..., None]
+        ground[..., 3] = total
 
     def spot(self, colour: Array, strength: float, x: float, z: float, width: float, height: float) -> None:
-        self.over(colour, strength * np.exp(-(((self.x - x) / width) ** 2 + ((self.z - z) / height) ** 2)))
+        """A soft spot; beyond three widths it is nothing."""
+        box = self.box(x - 3 * width, x + 3 * width, z - 3 * height, z + 3 * height)
+        near = ((self.x[box] - x) / width) ** 2 + ((self.z[box] - z) / height) ** 2
+        self.over(colour, strength * np.exp(-near), box)
+
+    def box(self, x0: float, x1: float, z0: float, z1: float) -> tuple[slice, slice]:
+        """The texels of a rectangle in metres."""
+        top, bottom = ((0.80 - np.array([z1, z0])) / 0.26 * HEIGHT).clip(0, HEIGHT).astype(int)
+        left, right = ((np.array([x0, x1]) + 0.09) / 0.18 * WIDTH).clip(0, WIDTH).astype(int)
+        return slice(top, bottom + 1), slice(left, right + 1)
 
 
 def _complexion(paint: _Paint, identity: Identity, rng: np.random.Generator, grain: Array) -> None:
@@ -57,8 +68,10 @@ def _complexion(paint: _Paint, identity: Identity, rng: np.random.Generator, gra
 def _age_lines(paint: _Paint, skin: Array) -> None:
     for side in SIDES:
         path = np.linspace(0.020, 0.034, 20)
-        reach = np.min([np.hypot(paint.x - side * q, paint.z - (0.655 - (q - 0.020) * 1.9)) for q in path], 0)
-        paint.over(skin * 0.45, 0.55 * np.exp(-((reach / 0.0022) ** 2)))
+        box = paint.box(*((0.012, 0.042) if side > 0 else (-0.042, -0.012)), 0.62, 0.665)
+        x, z = paint.x[box], paint.z[box]
+        reach = np.min([np.hypot(x - side * q, z - (0.655 - (q - 0.020) * 1.9)) for q in path], 0)
+        paint.over(skin * 0.45, 0.55 * np.exp(-((reach / 0.0022) ** 2)), box)
     for height in (0.742, 0.755):
         line = np.exp(-(((paint.z - height - 0.002 * np.cos(paint.x * 25)) / 0.0018) ** 2))
         paint.over(skin * 0.5, 0.3 * line * (np.abs(paint.x) < 0.04))
@@ -91,15 +104,15 @@ def _brows(paint: _Paint, identity: Identity, rng: np.random.Generator, grain: A
         curve[:, 1] += np.array([0, 0.3, 1, 0.7, 0]) * arch - 0.001
         fine = np.stack([np.interp(np.linspace(0, 4, 40), range(5), curve[:, k]) for k in range(2)], 1)
         fine[:, 0] = fine[0, 0] + (fine[:, 0] - fine[0, 0]) * length
-        box = (slice(40, 130), slice(None))  # brows are here; the rest of the texture is too far away
+        margin = 3 * thickness
+        (x0, z0), (x1, z1) = fine.min(0) - margin, fine.max(0) + margin
+        box = paint.box(x0, x1, z0, z1)
         reach = np.hypot(paint.x[box][..., None] - fine[:, 0], paint.z[box][..., None] - fine[:, 1])
         nearest = reach.argmin(-1)
         along, distance = nearest / 39, np.take_along_axis(reach, nearest[..., None], -1)[..., 0]
         width = thickness * (1 - 0.65 * along**1.5) * (1 + 0.12 * grain[box])
         hair = smoothstep(width + 0.0011, width - 0.0011, distance) * (0.8 + 0.2 * smoothstep(0, 0.1, along))
-        alpha = np.zeros(paint.x.shape)
-        alpha[box] = strength * hair
-        paint.over(identity.brows, alpha)
+        paint.over(identity.brows, strength * hair, box)
 
 
 def paint_face(identity: Identity, beard: str) -> Array:

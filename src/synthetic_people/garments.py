@@ -35,14 +35,15 @@ class Top(NamedTuple):
     word: str = ""
 
 
+ANY_NECK, LOW_NECK = ("crew", "v", "scoop", "crew"), ("scoop", "crew", "v")
 TOPS = {
-    "tee": Top(0.4, 0.2, ((0.1, 0.22),), (0, 0.08), (0.1, 0.8), ("crew", "v", "scoop", "crew"), word="t-shirt"),
-    "long": Top(0.2, 0.17, ((0.38, 0.46),), (-0.02, 0.08), (0, 0.6), ("crew", "v", "scoop", "crew"), word="sweater"),
+    "tee": Top(0.4, 0.2, ((0.1, 0.22),), (0, 0.08), (0.1, 0.8), ANY_NECK, word="t-shirt"),
+    "long": Top(0.2, 0.17, ((0.38, 0.46),), (-0.02, 0.08), (0, 0.6), ANY_NECK, word="sweater"),
     "tank": Top(0.06, 0.12, (SLEEVELESS,), (0.02, 0.1), (0, 0.4), ("scoop", "crew"), word="tank top"),
     "hoodie": Top(0.14, 0.08, ((0.45, 0.45),), (-0.05, 0.03), (0.5, 1), ("crew",), 0.012, "hoodie"),
     "shirt": Top(0.2, 0.14, ((0.2, 0.2), (0.44, 0.44)), (-0.04, 0.04), (0.3, 0.8), ("v",), 0.009, "shirt"),
-    "dress": Top(0, 0.17, (SLEEVELESS, (0.08, 0.15), (0.42, 0.42)), (0, 0), (0, 0.3), ("scoop", "crew", "v"), word="dress"),
-    "crop": Top(0, 0.12, (SLEEVELESS, (0.08, 0.15)), (0.17, 0.24), (0, 0.3), ("scoop", "crew", "v"), word="crop top"),
+    "dress": Top(0, 0.17, (SLEEVELESS, (0.08, 0.15), (0.42, 0.42)), (0, 0), (0, 0.3), LOW_NECK, word="dress"),
+    "crop": Top(0, 0.12, (SLEEVELESS, (0.08, 0.15)), (0.17, 0.24), (0, 0.3), LOW_NECK, word="crop top"),
 }  # fmt: skip
 
 
@@ -113,9 +114,7 @@ def _neckline(shell: Shell, neck: str, hood: bool, rng: np.random.Generator) -> 
     return np.where(shell.is_arm & (shell.along_arm > 0.03), 1, cut)
 
 
-def _top(
-    kind: str, shell: Shell, fitted: Array, normals: Array, rng: np.random.Generator
-) -> tuple[Part, Array]:
+def _top(kind: str, shell: Shell, fitted: Array, normals: Array, rng: np.random.Generator) -> tuple[Part, Array]:
     row = TOPS[kind]
     sleeve = float(rng.uniform(*row.sleeves[rng.integers(len(row.sleeves))]))
     hem, looseness = float(rng.uniform(*row.hem)), float(rng.uniform(*row.loose))
@@ -132,7 +131,11 @@ def _top(
 
     vertices = drape_torso(shell, fitted, fitted + normals * row.raised, looseness)
     if sleeve > 0:
-        flare = 0.004 + 0.010 * looseness + 0.022 * looseness * smoothstep(sleeve - 0.02, sleeve, shell.along_arm) * (sleeve < 0.3)
+        flare = (
+            0.004
+            + 0.010 * looseness
+            + 0.022 * looseness * smoothstep(sleeve - 0.02, sleeve, shell.along_arm) * (sleeve < 0.3)
+        )
         vertices += normals * (smoothstep(0.0, 0.08, shell.along_arm) * arm * flare)[:, None]
     u = np.where(arm, np.sign(x) * shell.across_arm, x) + np.where(y > 0.03, BACK_SEAM, 0)
     v = np.where(arm, 0.467 - shell.along_arm, z)
@@ -155,9 +158,7 @@ def _bottom(
 
 
 def _cut_part(shell: Shell, vertices: Array, material: int, cut: Array, uv: Array) -> Part:
-    return Part(
-        vertices, shell.faces, material, shell.weight_bones, shell.weights, shell.template, uv, cut
-    )
+    return Part(vertices, shell.faces, material, shell.weight_bones, shell.weights, shell.template, uv, cut)
 
 
 def _skirt(identity: Identity, rng: np.random.Generator) -> tuple[Part, float]:

@@ -33,8 +33,9 @@ def wear_glasses(identity: Identity) -> tuple[tuple[Part, ...], Array]:
     right, left = (_spot(identity, k) + np.array([0, -0.018, -0.003]) for k in (RIGHT_PUPIL, LEFT_PUPIL))
     tubes = [tube(centre + oval, thickness, 4, np.array([0, 1.0, 0]), closed=True) for centre in (right, left)]
     up = np.array([0, 0, 1.0])
-    tubes.append(tube(np.linspace(right + [half_width, 0, 0.004], left - [half_width, 0, -0.004], 5), thickness, 4, up))
+    hinge, raised = np.array([half_width, 0, 0]), np.array([0, 0, 0.004])
+    tubes.append(tube(np.linspace(right + hinge + raised, left - hinge + raised, 5), thickness, 4, up))
     for centre, sign, landmark in ((right, -1, RIGHT_EAR), (left, 1, LEFT_EAR)):
         ear = _spot(identity, landmark) + np.array([sign * 0.006, 0.005, 0.025])
-        tubes.append(tube(np.linspace(centre + [sign * half_width, 0, 0.006], ear, 6), thickness, 4, up))
+        tubes.append(tube(np.linspace(centre + sign * hinge + 1.5 * raised, ear, 6), thickness, 4, up))
     return tuple(on_head(vertices, faces, FRAME) for vertices, faces in tubes), colour

@@ -175,9 +175,7 @@ def _sheet(
     points = _hang(points, outward, np.where(hangs, arc[None] - leave_arc, 0), side, identity, rng)
 
     if style.length:
-        wave = rng.uniform(0, 0.008) * np.sin(
-            arc[None] * rng.uniform(25, 60) + 3 * np.sin(scalp.azimuth * 2)[:, None]
-        )
+        wave = rng.uniform(0, 0.008) * np.sin(arc[None] * rng.uniform(25, 60) + 3 * np.sin(scalp.azimuth * 2)[:, None])
         level = unit(outward[:, -1] * [1, 1, 0] + [0, 0, 0.1])
         points = points + (wave * smoothstep(0.08, 0.2, arc)[None])[..., None] * level[:, None]
     if style.curl:

@@ -127,6 +127,4 @@ def make_identity(seed: int) -> Identity:
         lips = to_linear(LIPSTICKS[rng.integers(5)]) * rng.uniform(0.8, 1.2)
     else:
         lips = skin * np.array([0.95, 0.55, 0.55]) * (1.05 if tone < 4 else 0.95)
-    return Identity(
-        seed, vertices, joints, tails, male, old, tone, skin, hair, hair_name, brows, iris, lips, lipstick
-    )
+    return Identity(seed, vertices, joints, tails, male, old, tone, skin, hair, hair_name, brows, iris, lips, lipstick)

@@ -9,7 +9,6 @@ import math
 from typing import NamedTuple
 
 import numba
-import numpy as np
 
 from synthetic_people.asset import Array
 from synthetic_people.mesh import HAIR
@@ -29,13 +28,13 @@ class Camera(NamedTuple):
 
 
 class ShadowMap(NamedTuple):
-    """Depths seen from the light: [n, n] `depth`, axes u, v across and l to the light, `scale` texels per metre."""
+    """Depths seen from the light, parallel rays.
+
+    `depth` float32 [n, n]; `axes` float32 [4, 3]: across, up, towards the light, origin; `scale` texels per metre.
+    """
 
     depth: Array
-    u: Array
-    v: Array
-    l: Array  # noqa: E741
-    origin: Array
+    axes: Array
     scale: float
 
 
@@ -74,10 +73,10 @@ def skin_vertices(vertices, follows, offsets, bones, weights, world, out):  # ty
         for k in range(4):
             w = weights[i, k]
             if w > 0:
-                g = world[bones[i, k]]
-                a += w * (g[0, 0] * x + g[0, 1] * y + g[0, 2] * z + g[0, 3])
-                b += w * (g[1, 0] * x + g[1, 1] * y + g[1, 2] * z + g[1, 3])
-                c += w * (g[2, 0] * x + g[2, 1] * y + g[2, 2] * z + g[2, 3])
+                j = bones[i, k]
+                a += w * (world[j, 0, 0] * x + world[j, 0, 1] * y + world[j, 0, 2] * z + world[j, 0, 3])
+                b += w * (world[j, 1, 0] * x + world[j, 1, 1] * y + world[j, 1, 2] * z + world[j, 1, 3])
+                c += w * (world[j, 2, 0] * x + world[j, 2, 1] * y + world[j, 2, 2] * z + world[j, 2, 3])
         out[i, 0] = a
         out[i, 1] = b
         out[i, 2] = c
@@ -124,7 +123,7 @@ def normals(points, faces, out):  # type: ignore[no-untyped-def]
 @njit
 def first_sample(low):  # type: ignore[no-untyped-def]
     """The first sample whose centre is not before `low`."""
-    return max(0, int(math.ceil(low - 0.5)))
+    return max(0, math.ceil(low - 0.5))
 
 
 @njit
@@ -134,7 +133,9 @@ def rasterise(points, surface, strands, ragged, depth, triangle, barycentric):  
     Samples where the interpolated `surface.cut` is negative are left out; hair ends are `ragged` metres longer or
     shorter, strand by strand (`strands` [n] in -1..1 around the head).
     """
+    # arrays out of the tuple once: every access through it would count references
     faces, cut, uv = surface.faces, surface.cut, surface.uv
+    one_sided, material = surface.one_sided, surface.material
     height, width = depth.shape
     depth[:] = 1e9
     triangle[:] = -1
@@ -149,12 +150,12 @@ def rasterise(points, surface, strands, ragged, depth, triangle, barycentric):  
         cx = points[c, 0]
         cy = points[c, 1]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if area == 0.0 or (surface.one_sided[t] == 1 and area > 0):  # y runs down: front faces turn negative
+        if area == 0.0 or (one_sided[t] == 1 and area > 0):  # y runs down: front faces turn negative
             continue
         x0 = first_sample(min(ax, bx, cx))
         y0 = first_sample(min(ay, by, cy))
-        x1 = min(width - 1, int(math.floor(max(ax, bx, cx) - 0.5)))
-        y1 = min(height - 1, int(math.floor(max(ay, by, cy) - 0.5)))
+        x1 = min(width - 1, math.floor(max(ax, bx, cx) - 0.5))
+        y1 = min(height - 1, math.floor(max(ay, by, cy) - 0.5))
         if x0 > x1 or y0 > y1:
             continue
         az = points[a, 2]
@@ -165,7 +166,7 @@ def rasterise(points, surface, strands, ragged, depth, triangle, barycentric):  
         ca = cut[a]
         cb = cut[b]
         cc = cut[c]
-        fray = ragged if surface.material[t] == HAIR else 0.0
+        fray = ragged if material[t] == HAIR else 0.0
         if ca < -fray and cb < -fray and cc < -fray:
             continue
         edge = ca < fray or cb < fray or cc < fray
@@ -200,39 +201,40 @@ def rasterise(points, surface, strands, ragged, depth, triangle, barycentric):  
 
 
 @njit
-def rasterise_shadow(points, faces, shadow):  # type: ignore[no-untyped-def]
-    """Fill shadow.depth: per texel the smallest distance from the light, parallel rays."""
-    u = shadow.u
-    v = shadow.v
-    to_light = shadow.l
-    origin = shadow.origin
-    depth = shadow.depth
+def to_light(points, axes, scale, size, out):  # type: ignore[no-untyped-def]
+    """out [V, 3]: texel x, y and the distance from the light (up to a constant) of points [V, 3]."""
+    for i in range(points.shape[0]):
+        dx = points[i, 0] - axes[3, 0]
+        dy = points[i, 1] - axes[3, 1]
+        dz = points[i, 2] - axes[3, 2]
+        out[i, 0] = (dx * axes[0, 0] + dy * axes[0, 1] + dz * axes[0, 2]) * scale + size * 0.5
+        out[i, 1] = (dx * axes[1, 0] + dy * axes[1, 1] + dz * axes[1, 2]) * scale + size * 0.5
+        out[i, 2] = -(dx * axes[2, 0] + dy * axes[2, 1] + dz * axes[2, 2])
+
+
+@njit
+def rasterise_depth(points, faces, depth):  # type: ignore[no-untyped-def]
+    """Smallest third coordinate of any triangle at each texel centre: depth [n, n]; points [V, 3] in texels."""
     n = depth.shape[0]
     depth[:] = 1e9
-    corner = np.empty((3, 3), np.float32)
     for t in range(faces.shape[0]):
-        for k in range(3):
-            p = points[faces[t, k]]
-            dx = p[0] - origin[0]
-            dy = p[1] - origin[1]
-            dz = p[2] - origin[2]
-            corner[k, 0] = (dx * u[0] + dy * u[1] + dz * u[2]) * shadow.scale + n * 0.5
-            corner[k, 1] = (dx * v[0] + dy * v[1] + dz * v[2]) * shadow.scale + n * 0.5
-            corner[k, 2] = -(dx * to_light[0] + dy * to_light[1] + dz * to_light[2])
-        ax = corner[0, 0]
-        ay = corner[0, 1]
-        bx = corner[1, 0]
-        by = corner[1, 1]
-        cx = corner[2, 0]
-        cy = corner[2, 1]
+        a = faces[t, 0]
+        b = faces[t, 1]
+        c = faces[t, 2]
+        ax = points[a, 0]
+        ay = points[a, 1]
+        bx = points[b, 0]
+        by = points[b, 1]
+        cx = points[c, 0]
+        cy = points[c, 1]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if area == 0.0:
             continue
         inverse = 1.0 / area
         x0 = first_sample(min(ax, bx, cx))
         y0 = first_sample(min(ay, by, cy))
-        x1 = min(n - 1, int(math.floor(max(ax, bx, cx) - 0.5)))
-        y1 = min(n - 1, int(math.floor(max(ay, by, cy) - 0.5)))
+        x1 = min(n - 1, math.floor(max(ax, bx, cx) - 0.5))
+        y1 = min(n - 1, math.floor(max(ay, by, cy) - 0.5))
         for y in range(y0, y1 + 1):
             for x in range(x0, x1 + 1):
                 w1 = ((x + 0.5 - ax) * (cy - ay) - (y + 0.5 - ay) * (cx - ax)) * inverse
@@ -241,7 +243,7 @@ def rasterise_shadow(points, faces, shadow):  # type: ignore[no-untyped-def]
                 w2 = ((bx - ax) * (y + 0.5 - ay) - (by - ay) * (x + 0.5 - ax)) * inverse
                 if w2 < 0 or w1 + w2 > 1:
                     continue
-                z = (1 - w1 - w2) * corner[0, 2] + w1 * corner[1, 2] + w2 * corner[2, 2]
+                z = (1 - w1 - w2) * points[a, 2] + w1 * points[b, 2] + w2 * points[c, 2]
                 if z < depth[y, x]:
                     depth[y, x] = z
 

@@ -15,42 +15,44 @@ from synthetic_people.rig import FINGERS, Rig
 BODY_DEPTH, HAND_DEPTH, FACE_DEPTH = 0.45, 0.12, 0.03
 FACE = slice(60, 130)
 NOSE, RIGHT_EYE, LEFT_EYE, RIGHT_SIDE, LEFT_SIDE = 0, 14, 15, 16, 17  # body rows on the head
+ARM, LEG = ("upperarm01", "lowerarm01", "wrist"), ("upperleg01", "lowerleg01", "foot")
 
 
-def _joints(rig: Rig, world: Array) -> tuple[Array, Array]:
-    """Body [18, 3] (its head rows still empty) and hands [42, 3] in the world; `world` [J, 3, 4]."""
-    frame = world[None]
+def joints(rig: Rig, world: Array) -> Array:
+    """Body (its head rows still empty) and hands in the world, [N, 60, 3]; `world` [N, J, 3, 4]."""
 
-    def at(name: str) -> Array:
-        return rig.place(frame, name, rig.joint(name))[0]
+    def at(bone: str, side: str) -> Array:
+        return rig.place(world, f"{bone}.{side}", rig.joint(f"{bone}.{side}"))
 
-    body = np.zeros((18, 3))
-    for first, side in ((2, "R"), (5, "L")):
-        body[first : first + 3] = [at(f"{bone}.{side}") for bone in ("upperarm01", "lowerarm01", "wrist")]
-    for first, side in ((8, "R"), (11, "L")):
-        body[first : first + 3] = [at(f"{bone}.{side}") for bone in ("upperleg01", "lowerleg01", "foot")]
+    body = np.zeros((18, len(world), 3))
+    body[2:5] = [at(bone, "R") for bone in ARM]
+    body[5:8] = [at(bone, "L") for bone in ARM]
+    body[8:11] = [at(bone, "R") for bone in LEG]
+    body[11:14] = [at(bone, "L") for bone in LEG]
     body[1] = (body[2] + body[5]) / 2
     hands = []
     for side in "LR":
-        hands.append(at(f"wrist.{side}"))
+        hands.append(at("wrist", side))
         for k in FINGERS:
-            hands += [at(f"finger{k}-{i}.{side}") for i in (1, 2, 3)]
+            hands += [at(f"finger{k}-{i}", side) for i in (1, 2, 3)]
             tip = f"finger{k}-3.{side}"
-            hands.append(rig.place(frame, tip, rig.identity.tails[rig.index[tip]])[0])
-    return body, np.array(hands)
+            hands.append(rig.place(world, tip, rig.identity.tails[rig.index[tip]]))
+    return np.concatenate([body, hands]).swapaxes(0, 1)
 
 
-def keypoints(rig: Rig, world: Array, renderer: Renderer, camera: Camera) -> Array:
-    """float32 [130, 3]: x, y in pixels and a score of 1 or 0 for the frame just drawn; 0, 0, 0 where not seen."""
-    body, hands = _joints(rig, world)
+def keypoints(limbs: Array, head: Array, renderer: Renderer, camera: Camera) -> Array:
+    """float32 [130, 3]: x, y in pixels and a score of 1 or 0 for the frame just drawn; 0, 0, 0 where not seen.
+
+    `limbs` [60, 3] is this frame of `joints`, `head` [3, 3] the rotation of the head.
+    """
     face = load_asset().landmarks(renderer.buffers.points)
-    body[[NOSE, RIGHT_EYE, LEFT_EYE, RIGHT_SIDE, LEFT_SIDE]] = face[
+    points = np.concatenate([limbs, face[:70]])
+    points[[NOSE, RIGHT_EYE, LEFT_EYE, RIGHT_SIDE, LEFT_SIDE]] = face[
         [NOSE_TIP, RIGHT_PUPIL, LEFT_PUPIL, RIGHT_EAR, LEFT_EAR]
     ]
-    points = np.concatenate([body, hands, face[:70]])
     screen = np.empty_like(points)
     kernels.project(points, camera, screen)
-    seen = _visible(screen, renderer.buffers.depth, world[rig.index["head"], :, :3] @ np.array([0, -1.0, 0]))
+    seen = _visible(screen, renderer.buffers.depth, head @ np.array([0, -1.0, 0]))
     out = np.zeros((130, 3), np.float32)
     out[:, :2] = screen[:, :2] / SAMPLES
     out[:, 2] = 1

@@ -40,12 +40,36 @@ SPECULAR, GLOSS, WRAP, OCCLUSION = 0, 1, 2, 5
 ANSWER = 6
 
 
-class Noise(NamedTuple):
-    mottle: Array
-    grain: Array
-    blotch: Array
-    strand: Array
-    wrinkle: Array  # [n, n, 2]
+# layers of the noise stack
+MOTTLE, GRAIN, BLOTCH, STRAND = range(4)
+# rows of Look.colours
+SKIN_COLOUR, LIP_COLOUR, IRIS_COLOUR, HAIR_COLOUR, BROW_COLOUR, TRIM_COLOUR, INNER_COLOUR = range(7)
+SHOE_COLOUR, SOLE_COLOUR, HAT_COLOUR, FRAME_COLOUR, RAGLAN_COLOUR = range(7, 12)
+
+
+class Style(NamedTuple):
+    """The numbers and switches of a person's look; scalars only, so that kernels may pass it around freely."""
+
+    top_period: float  # metres
+    bottom_period: float
+    curl: float
+    wrinkles: float
+    wrinkle_phase: float
+    has_raglan: bool
+    open_front: bool
+    denim: bool
+    hoodie: bool
+
+
+class Look(NamedTuple):
+    """Colours and textures of a person, linear light, float32."""
+
+    colours: Array  # [12, 3]
+    cloth: Array  # [2, n, n, 3]: top, bottom
+    face: Array  # [260, 180, 4]
+    front_print: Array  # [64, 64, 4]
+    eyes: Array  # [2, 3]: centres on the template, left first
+    style: Style
 
 
 @njit
@@ -54,8 +78,8 @@ def texel(texture, u, v, k):  # type: ignore[no-untyped-def]
     n, m = texture.shape[0], texture.shape[1]
     x = u * m - 0.5
     y = v * n - 0.5
-    x0 = int(math.floor(x))
-    y0 = int(math.floor(y))
+    x0 = math.floor(x)
+    y0 = math.floor(y)
     fx = x - x0
     fy = y - y0
     a = x0 % m
@@ -67,21 +91,21 @@ def texel(texture, u, v, k):  # type: ignore[no-untyped-def]
 
 
 @njit
-def height_at(texture, u, v):  # type: ignore[no-untyped-def]
-    """The same for a single channel [n, n]."""
-    n = texture.shape[0]
+def height_at(stack, layer, u, v):  # type: ignore[no-untyped-def]
+    """The same for one layer of a stack [layers, n, n]."""
+    n = stack.shape[1]
     x = u * n - 0.5
     y = v * n - 0.5
-    x0 = int(math.floor(x))
-    y0 = int(math.floor(y))
+    x0 = math.floor(x)
+    y0 = math.floor(y)
     fx = x - x0
     fy = y - y0
     a = x0 % n
     b = (x0 + 1) % n
     c = y0 % n
     d = (y0 + 1) % n
-    top = texture[c, a] * (1 - fx) + texture[c, b] * fx
-    return top * (1 - fy) + (texture[d, a] * (1 - fx) + texture[d, b] * fx) * fy
+    top = stack[layer, c, a] * (1 - fx) + stack[layer, c, b] * fx
+    return top * (1 - fy) + (stack[layer, d, a] * (1 - fx) + stack[layer, d, b] * fx) * fy
 
 
 @njit
@@ -92,15 +116,15 @@ def ramp(start, end, x):  # type: ignore[no-untyped-def]
 
 
 @njit
-def tint(c, colour, amount):  # type: ignore[no-untyped-def]
+def tint(c, colours, row, amount):  # type: ignore[no-untyped-def]
     for k in range(3):
-        c[k] = c[k] * (1 - amount) + colour[k] * amount
+        c[k] = c[k] * (1 - amount) + colours[row, k] * amount
 
 
 @njit
-def paint(c, colour):  # type: ignore[no-untyped-def]
+def paint(c, colours, row):  # type: ignore[no-untyped-def]
     for k in range(3):
-        c[k] = colour[k]
+        c[k] = colours[row, k]
 
 
 @njit
@@ -119,20 +143,20 @@ def answer(s, specular, gloss, red, green, blue):  # type: ignore[no-untyped-def
 
 
 @njit
-def shade_skin(p, look, noise, c, s):  # type: ignore[no-untyped-def]
+def shade_skin(p, colours, face, noise, c, s):  # type: ignore[no-untyped-def]
     x = p[TX]
     y = p[TX + 1]
     z = p[TX + 2]
-    mottle = 0.06 * height_at(noise.mottle, x * 2.2 + y, z * 2.2) + 0.03 * height_at(noise.grain, x * 5, z * 5)
+    mottle = 0.06 * height_at(noise, MOTTLE, x * 2.2 + y, z * 2.2) + 0.03 * height_at(noise, GRAIN, x * 5, z * 5)
     for k in range(3):
-        c[k] = look.skin[k] * (1 + mottle)
+        c[k] = colours[SKIN_COLOUR, k] * (1 + mottle)
     if z > 0.54 and y < -0.045 and abs(x) < 0.09:
         u = (x + 0.09) / 0.18
         v = (0.80 - z) / 0.26
-        alpha = texel(look.face, u, v, 3)
+        alpha = texel(face, u, v, 3)
         if alpha > 0.003:
             for k in range(3):
-                c[k] = c[k] * (1 - alpha) + texel(look.face, u, v, k) * alpha
+                c[k] = c[k] * (1 - alpha) + texel(face, u, v, k) * alpha
     ears = p[TRAITS + EARS]
     if ears > 0.01:
         c[0] *= 1 + 0.05 * ears
@@ -145,7 +169,7 @@ def shade_skin(p, look, noise, c, s):  # type: ignore[no-untyped-def]
         c[2] *= 1 - 0.32 * lids
     lips = ramp(0.3, 0.85, p[TRAITS + LIPS])
     for k in range(3):
-        c[k] = c[k] * (1 - lips) + look.lips[k] * (1 + 0.5 * mottle) * lips
+        c[k] = c[k] * (1 - lips) + colours[LIP_COLOUR, k] * (1 + 0.5 * mottle) * lips
     inside = p[TRAITS + INSIDE]
     if inside > 0.02:
         inside = ramp(0.2, 0.8, inside)
@@ -155,17 +179,17 @@ def shade_skin(p, look, noise, c, s):  # type: ignore[no-untyped-def]
         s[OCCLUSION] *= 1 - 0.55 * inside
     scalp = p[TRAITS + SCALP]
     if scalp > 0.01:
-        scalp *= 0.75 + 0.3 * height_at(noise.grain, x * 4, z * 4 + y * 4)
-        tint(c, look.hair, min(1.0, max(0.0, scalp)))
+        scalp *= 0.75 + 0.3 * height_at(noise, GRAIN, x * 4, z * 4 + y * 4)
+        tint(c, colours, HAIR_COLOUR, min(1.0, max(0.0, scalp)))
     answer(s, 0.05 + 0.10 * lips, 18 + 20 * lips, 0.34, 0.17, 0.12)
 
 
 @njit
-def shade_eye(p, look, c, s):  # type: ignore[no-untyped-def]
+def shade_eye(p, colours, eyes, c, s):  # type: ignore[no-untyped-def]
     side = 0 if p[TX] > 0 else 1
-    dx = p[TX] - look.eyes[side, 0]
-    dy = p[TX + 1] - look.eyes[side, 1]
-    dz = p[TX + 2] - look.eyes[side, 2]
+    dx = p[TX] - eyes[side, 0]
+    dy = p[TX + 1] - eyes[side, 1]
+    dz = p[TX + 2] - eyes[side, 2]
     length = math.sqrt(dx * dx + dy * dy + dz * dz) + 1e-9
     angle = math.acos(max(-1.0, min(1.0, -dy / length)))
     iris = ramp(0.44, 0.40, angle)
@@ -174,49 +198,49 @@ def shade_eye(p, look, c, s):  # type: ignore[no-untyped-def]
     spokes = (1.3 - 0.9 * ring) * (1 + 0.25 * math.sin(math.atan2(dz, dx) * 17))
     for k in range(3):
         white = (0.80, 0.77, 0.74)[k] * (1 - 0.35 * ramp(0.5, 1.0, angle))
-        coloured = look.iris[k] * spokes * (1 - pupil) + 0.006 * pupil
+        coloured = colours[IRIS_COLOUR, k] * spokes * (1 - pupil) + 0.006 * pupil
         c[k] = white * (1 - iris) + coloured * iris
     answer(s, 0.55, 180.0, 0.3, 0.3, 0.3)
 
 
 @njit
-def shade_top(p, look, noise, c):  # type: ignore[no-untyped-def]
+def shade_top(p, colours, style, texture, front_print, noise, c):  # type: ignore[no-untyped-def]
     x = p[TX]
     z = p[TX + 2]
     front = p[TX + 1] < -0.02
     for k in range(3):
-        c[k] = texel(look.top, p[U] / look.top_period, p[V] / look.top_period, k)
-    if look.has_raglan and abs(x) > 0.135 + (0.40 - z) * 0.18 and 0.0 < z < 0.6:
-        paint(c, look.raglan)
+        c[k] = texel(texture, p[U] / style.top_period, p[V] / style.top_period, k)
+    if style.has_raglan and abs(x) > 0.135 + (0.40 - z) * 0.18 and 0.0 < z < 0.6:
+        paint(c, colours, RAGLAN_COLOUR)
     if front and abs(x) < 0.095 and 0.20 < z < 0.39:
         u = (x + 0.095) / 0.19
         v = (0.39 - z) / 0.19
-        alpha = texel(look.front_print, u, v, 3)
+        alpha = texel(front_print, u, v, 3)
         for k in range(3):
-            c[k] = c[k] * (1 - alpha) + texel(look.front_print, u, v, k) * alpha
-    if look.open_front and p[TX + 1] < 0 and abs(x) < 0.052 + 0.02 * height_at(noise.blotch, 0.1, z):
-        paint(c, look.inner)
+            c[k] = c[k] * (1 - alpha) + texel(front_print, u, v, k) * alpha
+    if style.open_front and p[TX + 1] < 0 and abs(x) < 0.052 + 0.02 * height_at(noise, BLOTCH, 0.1, z):
+        paint(c, colours, INNER_COLOUR)
         if abs(abs(x) - 0.05) < 0.006:
             scale(c, 0.55)
     if p[CUT] < 0.016:  # trim, with seams
-        paint(c, look.trim)
+        paint(c, colours, TRIM_COLOUR)
         if p[CUT] < 0.0025 or p[CUT] > 0.0135:
             scale(c, 0.6)
-    if look.hoodie and front and 0.02 < z < 0.13 and abs(x) < 0.11:  # the pocket's outline
+    if style.hoodie and front and 0.02 < z < 0.13 and abs(x) < 0.11:  # the pocket's outline
         side = abs(x) - (0.11 - (z - 0.02) * 0.35)
         if abs(z - 0.128) < 0.003 or abs(side) < 0.003:
             scale(c, 0.6)
 
 
 @njit
-def shade_bottom(p, look, noise, belted, c):  # type: ignore[no-untyped-def]
+def shade_bottom(p, style, texture, noise, belted, c):  # type: ignore[no-untyped-def]
     x = p[TX]
     z = p[TX + 2]
     for k in range(3):
-        c[k] = texel(look.bottom, p[U] / look.bottom_period, p[V] / look.bottom_period, k)
-    if look.denim:
-        grain = height_at(noise.grain, p[U] * 9, p[V] * 9) * 0.07
-        grain += 0.125 * height_at(noise.mottle, p[U] * 1.2, p[V] * 1.2)
+        c[k] = texel(texture, p[U] / style.bottom_period, p[V] / style.bottom_period, k)
+    if style.denim:
+        grain = height_at(noise, GRAIN, p[U] * 9, p[V] * 9) * 0.07
+        grain += 0.125 * height_at(noise, MOTTLE, p[U] * 1.2, p[V] * 1.2)
         thigh = (abs(x) - 0.11) / 0.035
         worn = 0.35 * math.exp(-thigh * thigh) * (1.0 if p[TX + 1] < 0 else 0.4)
         scale(c, (1 + grain) * (1 + worn))
@@ -229,13 +253,12 @@ def shade_bottom(p, look, noise, belted, c):  # type: ignore[no-untyped-def]
 
 
 @njit
-def fold_normal(p, look, noise, amount):  # type: ignore[no-untyped-def]
+def fold_normal(p, wrinkle, phase, amount):  # type: ignore[no-untyped-def]
     """Tilt the normal by the slopes of the cloth's folds."""
-    phase = look.wrinkle_phase
     u = p[U] * 2.6 + phase
     v = p[V] * 2.0 + phase * 3
-    across = texel(noise.wrinkle, u, v, 0) * amount
-    down = texel(noise.wrinkle, u, v, 1) * amount
+    across = texel(wrinkle, u, v, 0) * amount
+    down = texel(wrinkle, u, v, 1) * amount
     tx = -p[NX + 1]
     ty = p[NX]
     length = math.sqrt(tx * tx + ty * ty) + 1e-6
@@ -248,26 +271,25 @@ def fold_normal(p, look, noise, amount):  # type: ignore[no-untyped-def]
 
 
 @njit
-def shade_shoe(p, look, c, s):  # type: ignore[no-untyped-def]
+def shade_shoe(p, colours, c, s):  # type: ignore[no-untyped-def]
     x = p[TX]
     y = p[TX + 1]
     sole = p[TX + 2] < -0.797
-    paint(c, look.sole if sole else look.shoe)
+    paint(c, colours, SOLE_COLOUR if sole else SHOE_COLOUR)
     if not sole and -0.19 < y < -0.10 and abs(abs(x) - 0.18) < 0.025 and math.sin(y * 420) > 0.2:
-        paint(c, look.sole)  # laces
+        paint(c, colours, SOLE_COLOUR)  # laces
     if p[CUT] < 0.012:
         scale(c, 0.7)
     answer(s, 0.08, 20.0, 0.05, 0.05, 0.05)
 
 
 @njit
-def shade_hair(p, look, noise, light, beard, c, s):  # type: ignore[no-untyped-def]
-    colour = look.brows if beard else look.hair
-    curl = look.curl
+def shade_hair(p, colours, curl, noise, direction, beard, c, s):  # type: ignore[no-untyped-def]
+    row = BROW_COLOUR if beard else HAIR_COLOUR
     wide = 1.2 if beard else 1.3
-    strand = height_at(noise.strand, p[U] * wide + 0.02 * math.sin(p[V] * 30), p[V] * (0.8 + 3 * curl))
-    fine = height_at(noise.grain, p[U] * 3, p[V] * 6)
-    brightness = 0.3 * look.hair[0] + 0.6 * look.hair[1] + 0.1 * look.hair[2]
+    strand = height_at(noise, STRAND, p[U] * wide + 0.02 * math.sin(p[V] * 30), p[V] * (0.8 + 3 * curl))
+    fine = height_at(noise, GRAIN, p[U] * 3, p[V] * 6)
+    brightness = 0.3 * colours[HAIR_COLOUR, 0] + 0.6 * colours[HAIR_COLOUR, 1] + 0.1 * colours[HAIR_COLOUR, 2]
     shine = 1 + (0.33 - 0.22 * min(1.0, brightness * 3)) * strand + 0.14 * fine * (1 + curl)
     shine = max(0.25, shine)
     # Kajiya-Kay: the highlight depends on the angle to the strand, which runs down the surface
@@ -276,40 +298,40 @@ def shade_hair(p, look, noise, light, beard, c, s):  # type: ignore[no-untyped-d
     ty = -p[NX + 1] * nz
     tz = -1 + nz * nz
     length = math.sqrt(tx * tx + ty * ty + tz * tz) + 1e-6
-    hx = light.direction[0] + p[VX]
-    hy = light.direction[1] + p[VX + 1]
-    hz = light.direction[2] + p[VX + 2]
+    hx = direction[0] + p[VX]
+    hy = direction[1] + p[VX + 1]
+    hz = direction[2] + p[VX + 2]
     half = math.sqrt(hx * hx + hy * hy + hz * hz) + 1e-6
     along = (tx * hx + ty * hy + tz * hz) / length / half + 0.12 * strand
-    facing = p[NX] * light.direction[0] + p[NX + 1] * light.direction[1] + nz * light.direction[2]
+    facing = p[NX] * direction[0] + p[NX + 1] * direction[1] + nz * direction[2]
     gloss = 0.16 * math.sqrt(max(0.0, 1 - along * along)) ** 40 * (1 - 0.75 * curl) * max(0.0, facing + 0.3)
     if beard:
         gloss *= 0.4
     for k in range(3):
-        c[k] = colour[k] * shine + gloss * (0.35 + 0.65 * min(1.0, look.hair[k] * 3))
+        c[k] = colours[row, k] * shine + gloss * (0.35 + 0.65 * min(1.0, colours[HAIR_COLOUR, k] * 3))
     if p[CUT] < 0.9:
         s[OCCLUSION] *= 0.72 + 0.28 * ramp(-0.03, 0.05, p[CUT])
     answer(s, 0.0, 20.0, 0.25, 0.25, 0.25)
 
 
 @njit
-def shade_hat(p, look, noise, c):  # type: ignore[no-untyped-def]
-    knit = 1 + 0.12 * math.sin(p[U] * 2 * math.pi * 46) + 0.05 * height_at(noise.grain, p[U] * 4, p[V] * 8)
+def shade_hat(p, colours, noise, c):  # type: ignore[no-untyped-def]
+    knit = 1 + 0.12 * math.sin(p[U] * 2 * math.pi * 46) + 0.05 * height_at(noise, GRAIN, p[U] * 4, p[V] * 8)
     for k in range(3):
-        c[k] = look.hat[k] * knit
+        c[k] = colours[HAT_COLOUR, k] * knit
     if -0.1 < p[CUT] < 0.03:
         scale(c, 0.85)
 
 
 @njit
-def material_of(m, p, look, noise, light, c, s):  # type: ignore[no-untyped-def]
-    """Fill c and s for a sample of material m; may bend the normal in p."""
+def material_of(m, p, colours, style, top, bottom, face, front_print, eyes, noise, wrinkle, direction, c, s):  # type: ignore[no-untyped-def]
+    """Fill c and s for a sample of material m; may bend the normal in p. `direction` [3] points to the light."""
     answer(s, 0.0, 20.0, 0.05, 0.05, 0.05)
     s[OCCLUSION] = 1.0
     if m == SKIN:
-        shade_skin(p, look, noise, c, s)
+        shade_skin(p, colours, face, noise, c, s)
     elif m == EYE:
-        shade_eye(p, look, c, s)
+        shade_eye(p, colours, eyes, c, s)
     elif m == TEETH:
         gap = 1 - 0.25 * ramp(0.85, 1.0, 0.5 + 0.5 * math.cos(p[TX] * 2 * math.pi / 0.0062))
         c[0] = 0.92 * gap
@@ -324,19 +346,19 @@ def material_of(m, p, look, noise, light, c, s):  # type: ignore[no-untyped-def]
     elif m == LASH:
         for k in range(3):
             c[k] = 0.012
-    elif m == TOP or m == BOTTOM or m == SKIRT:
+    elif m in (TOP, BOTTOM, SKIRT):
         if m == TOP:
-            shade_top(p, look, noise, c)
+            shade_top(p, colours, style, top, front_print, noise, c)
         else:
-            shade_bottom(p, look, noise, m == BOTTOM and p[TX + 2] > 0.07, c)
-        fold_normal(p, look, noise, 1.7 * look.wrinkles * (0.6 if m == SKIRT else 1.1))
+            shade_bottom(p, style, bottom, noise, m == BOTTOM and p[TX + 2] > 0.07, c)
+        fold_normal(p, wrinkle, style.wrinkle_phase, 1.7 * style.wrinkles * (0.6 if m == SKIRT else 1.1))
         answer(s, 0.025, 8.0, 0.12, 0.12, 0.12)
     elif m == SHOE:
-        shade_shoe(p, look, c, s)
-    elif m == HAIR or m == BEARD:
-        shade_hair(p, look, noise, light, m == BEARD, c, s)
+        shade_shoe(p, colours, c, s)
+    elif m in (HAIR, BEARD):
+        shade_hair(p, colours, style.curl, noise, direction, m == BEARD, c, s)
     elif m == HAT:
-        shade_hat(p, look, noise, c)
+        shade_hat(p, colours, noise, c)
     elif m == FRAME:
-        paint(c, look.frame)
+        paint(c, colours, FRAME_COLOUR)
         answer(s, 0.4, 40.0, 0.05, 0.05, 0.05)

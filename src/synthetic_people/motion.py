@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -67,13 +67,13 @@ def _sway(poses: Poses, time: Array, strength: float, nod: float, rng: np.random
     spine = strength * np.stack([0.03 * np.sin(2 * s), 0.06 * sin, 0.05 * sin], -1)
     pelvis = strength * np.stack([zero, 0.05 * np.sin(s + 1), 0.05 * sin], -1)
     head = np.stack([0.05 * nod * np.sin(1.7 * s), zero, 0.03 * np.sin(0.9 * s)], -1)
-    moved = {
-        "spine": poses.spine + spine,
-        "pelvis": poses.pelvis + pelvis,
-        "head": poses.head + head,
-        "shift": poses.shift + 0.03 * strength * sin,
-    }
-    return Poses(**{**poses.__dict__, **moved})
+    return replace(
+        poses,
+        spine=poses.spine + spine,
+        pelvis=poses.pelvis + pelvis,
+        head=poses.head + head,
+        shift=poses.shift + 0.03 * strength * sin,
+    )
 
 
 def make_motion(seed: int, frames: int, fps: float, framing: Framing) -> Motion:

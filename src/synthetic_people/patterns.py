@@ -206,9 +206,7 @@ def front_print(rng: np.random.Generator) -> Array:
         scale = (2.0, 1.25, 0.85)[len(text) - 1]
         (w, h), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_DUPLEX, scale, 4)
         stencil = np.zeros((n, n), np.uint8)
-        cv2.putText(
-            stencil, text, ((n - w) // 2, (n + h) // 2), cv2.FONT_HERSHEY_DUPLEX, scale, 255, 4, cv2.LINE_AA
-        )
+        cv2.putText(stencil, text, ((n - w) // 2, (n + h) // 2), cv2.FONT_HERSHEY_DUPLEX, scale, 255, 4, cv2.LINE_AA)
         alpha = stencil[..., None] / 255.0
         out[..., :3] = out[..., :3] * (1 - alpha) + text_ink * alpha
         out[..., 3:] = np.maximum(out[..., 3:], alpha)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
+from synthetic_people import materials
 from synthetic_people.asset import Array, BodyAsset, load_asset
 from synthetic_people.beard import grow_beard
 from synthetic_people.face import paint_face
@@ -15,6 +15,7 @@ from synthetic_people.geometry import smoothstep
 from synthetic_people.glasses import wear_glasses
 from synthetic_people.hair import STYLES, Hairdo, do_hair
 from synthetic_people.identity import Identity, make_identity
+from synthetic_people.materials import Look, Style
 from synthetic_people.mesh import EYE, LASH, MOUTH, SKIN, TEETH, Part, Surface, assemble
 from synthetic_people.seeds import Stream, generator
 
@@ -22,37 +23,6 @@ _BASE_MATERIALS = {
     "body": SKIN, "helper-tongue": MOUTH, "helper-l-eye": EYE, "helper-r-eye": EYE, "helper-upper-teeth": TEETH,
     "helper-lower-teeth": TEETH, "helper-l-eyelashes-2": LASH, "helper-r-eyelashes-2": LASH,
 }  # fmt: skip
-
-
-class Look(NamedTuple):
-    """Colours (float32 linear RGB [3]) and textures of a person, as the shader wants them."""
-
-    skin: Array
-    lips: Array
-    iris: Array
-    hair: Array
-    brows: Array
-    trim: Array
-    inner: Array
-    shoe: Array
-    sole: Array
-    hat: Array
-    frame: Array
-    raglan: Array
-    top: Array  # float32 [n, n, 3]
-    bottom: Array
-    face: Array  # float32 [260, 180, 4]
-    front_print: Array  # float32 [64, 64, 4]
-    eyes: Array  # float32 [2, 3]: centres on the template, left first
-    top_period: float  # metres
-    bottom_period: float
-    curl: float
-    wrinkles: float
-    wrinkle_phase: float
-    has_raglan: bool
-    open_front: bool
-    denim: bool
-    hoodie: bool
 
 
 @dataclass(frozen=True)
@@ -118,32 +88,23 @@ def _eye_centres(asset: BodyAsset) -> Array:
     return np.stack(centres).astype(np.float32)
 
 
-def _f32(colour: Array) -> Array:
-    return np.ascontiguousarray(colour, np.float32)
-
-
-def _look(
-    identity: Identity, wardrobe: Wardrobe, hairdo: Hairdo, beard: str, frame: Array
-) -> Look:
+def _look(identity: Identity, wardrobe: Wardrobe, hairdo: Hairdo, beard: str, frame: Array) -> Look:
     folds = generator(identity.seed, Stream.FOLDS)
-    return Look(
-        skin=_f32(identity.skin),
-        lips=_f32(identity.lips),
-        iris=_f32(identity.iris),
-        hair=_f32(identity.hair),
-        brows=_f32(identity.brows),
-        trim=_f32(wardrobe.trim),
-        inner=_f32(wardrobe.inner),
-        shoe=_f32(wardrobe.shoe),
-        sole=_f32(wardrobe.sole),
-        hat=_f32(hairdo.hat),
-        frame=_f32(frame),
-        raglan=_f32(np.zeros(3) if wardrobe.raglan is None else wardrobe.raglan),
-        top=wardrobe.top_cloth.texture,
-        bottom=wardrobe.bottom_cloth.texture,
-        face=paint_face(identity, beard),
-        front_print=wardrobe.front_print,
-        eyes=_eye_centres(load_asset()),
+    colours = {
+        materials.SKIN_COLOUR: identity.skin,
+        materials.LIP_COLOUR: identity.lips,
+        materials.IRIS_COLOUR: identity.iris,
+        materials.HAIR_COLOUR: identity.hair,
+        materials.BROW_COLOUR: identity.brows,
+        materials.TRIM_COLOUR: wardrobe.trim,
+        materials.INNER_COLOUR: wardrobe.inner,
+        materials.SHOE_COLOUR: wardrobe.shoe,
+        materials.SOLE_COLOUR: wardrobe.sole,
+        materials.HAT_COLOUR: hairdo.hat,
+        materials.FRAME_COLOUR: frame,
+        materials.RAGLAN_COLOUR: np.zeros(3) if wardrobe.raglan is None else wardrobe.raglan,
+    }
+    style = Style(
         top_period=wardrobe.top_cloth.period,
         bottom_period=wardrobe.bottom_cloth.period,
         curl=STYLES[hairdo.style].curl,
@@ -153,6 +114,14 @@ def _look(
         open_front=bool(wardrobe.open_front),
         denim=bool(wardrobe.denim),
         hoodie=wardrobe.top == "hoodie",
+    )
+    return Look(
+        colours=np.array([colours[row] for row in sorted(colours)], np.float32),
+        cloth=np.stack([wardrobe.top_cloth.texture, wardrobe.bottom_cloth.texture]),
+        face=paint_face(identity, beard),
+        front_print=wardrobe.front_print,
+        eyes=_eye_centres(load_asset()),
+        style=style,
     )
 
 

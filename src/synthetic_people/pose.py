@@ -183,9 +183,7 @@ def random_pose(rng: np.random.Generator, near: bool, talking: bool = False) -> 
         names = [_arm_name(rng, near), _arm_name(rng, near)]
     if rng.random() < 0.3:
         names[1] = names[0]
-    sides = [
-        random_arm(rng, arm) | random_leg(rng, leg) for arm, leg in zip(names, _leg_names(rng, free=not near))
-    ]
+    sides = [random_arm(rng, arm) | random_leg(rng, leg) for arm, leg in zip(names, _leg_names(rng, free=not near))]
     limbs = {name: np.stack([side[name] for side in sides]) for name in sides[0]}
     turned = rng.normal(0, 0.35) if rng.random() < 0.8 else rng.uniform(-1.3, 1.3)
     return limbs | {

@@ -10,7 +10,6 @@ from synthetic_people import kernels
 from synthetic_people.asset import Array, load_asset
 from synthetic_people.colour import to_srgb
 from synthetic_people.kernels import Camera, ShadowMap
-from synthetic_people.materials import Noise
 from synthetic_people.noise import material_noise, strand_ends, wrinkle_slopes
 from synthetic_people.person import Person
 from synthetic_people.scene import visible_height
@@ -19,12 +18,6 @@ from synthetic_people.shading import Buffers, Light, shade
 SAMPLES = 2  # per pixel and direction
 SHADOW_TEXELS = 256
 RAGGED = 0.004  # metres by which strand ends differ
-
-
-@cache
-def _noise() -> Noise:
-    mottle, grain, blotch, strand = material_noise()
-    return Noise(mottle, grain, blotch, strand, wrinkle_slopes())
 
 
 @cache
@@ -77,8 +70,12 @@ class Renderer:
         kernels.project(points, camera, self._screen)
         kernels.rasterise(self._screen, surface, strand_ends(), RAGGED, depth, triangle, barycentric)
         shadow = self._shadow_map(light, camera, world)
-        kernels.rasterise_shadow(points, surface.faces, shadow)
-        shade(surface, self.person.look, _noise(), light, shadow, camera, self.buffers, self._pixels)
+        kernels.to_light(points, shadow.axes, shadow.scale, SHADOW_TEXELS, self._screen)
+        kernels.rasterise_depth(self._screen, surface.faces, shadow.depth)
+        shade(
+            surface, self.person.look, material_noise(), wrinkle_slopes(), light, shadow, camera, self.buffers,
+            self._pixels,
+        )  # fmt: skip
         picture = np.empty((self.size, self.size, 3), np.uint8)
         kernels.compose(self._pixels, background, _gamma(), picture)
         return picture, np.round(self._pixels[..., 3] * 255).astype(np.uint8)
@@ -91,5 +88,5 @@ class Renderer:
         span = min(2.6, visible_height(camera) * 1.25 + 0.3)
         height = camera.z if span < 2.2 else 0.0
         origin = np.array([world[load_asset().bone("root"), 0, 3], -0.1, height])
-        u, v, to_light, origin = (a.astype(np.float32) for a in (u, np.cross(u, to_light), to_light, origin))
-        return ShadowMap(self._shadow, u, v, to_light, origin, SHADOW_TEXELS / span)
+        axes = np.stack([u, np.cross(u, to_light), to_light, origin]).astype(np.float32)
+        return ShadowMap(self._shadow, axes, SHADOW_TEXELS / span)

@@ -6,11 +6,14 @@ world[parent] @ (turn about the bone's head). Arrays [N, 3, 3] are rotations of 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from synthetic_people.asset import LEFT_EAR, Array, load_asset
+from synthetic_people.asset import Array, load_asset
 from synthetic_people.geometry import smoothstep, unit
 from synthetic_people.identity import Identity
+from synthetic_people.obstacles import Obstacles
 from synthetic_people.pose import Poses
 
 SIDES = ("L", "R")
@@ -26,17 +29,15 @@ CHEST = "spine01"
 
 def rotation(axis: Array, angle: Array | float) -> Array:
     """[N, 3, 3] about axes [N, 3] or [3] by angles [N] or one."""
-    x, y, z = np.moveaxis(np.atleast_2d(unit(axis)), -1, 0)
-    angle = np.atleast_1d(np.asarray(angle, float))
-    x, y, z, angle = np.broadcast_arrays(x, y, z, angle)
+    axis, angle = np.atleast_2d(unit(axis)), np.atleast_1d(angle)
+    x, y, z = axis[:, 0], axis[:, 1], axis[:, 2]
     c, s = np.cos(angle), np.sin(angle)
     t = 1 - c
-    rows = [
-        [c + x * x * t, x * y * t - z * s, x * z * t + y * s],
-        [y * x * t + z * s, c + y * y * t, y * z * t - x * s],
-        [z * x * t - y * s, z * y * t + x * s, c + z * z * t],
-    ]
-    return np.stack([np.stack(row, -1) for row in rows], -2)
+    out = np.empty((max(len(axis), len(angle)), 3, 3))
+    out[:, 0, 0], out[:, 0, 1], out[:, 0, 2] = c + x * x * t, x * y * t - z * s, x * z * t + y * s
+    out[:, 1, 0], out[:, 1, 1], out[:, 1, 2] = y * x * t + z * s, c + y * y * t, y * z * t - x * s
+    out[:, 2, 0], out[:, 2, 1], out[:, 2, 2] = z * x * t - y * s, z * y * t + x * s, c + z * z * t
+    return out
 
 
 def turn(vector: Array) -> Array:
@@ -76,6 +77,7 @@ class Rig:
         self.asset = load_asset()
         self.index = {name: i for i, name in enumerate(self.asset.bones)}
         self.heads = identity.joints
+        self._obstacles = Obstacles(identity)
 
     def joint(self, name: str) -> Array:
         """Rest position [3] of a bone's head."""
@@ -83,11 +85,10 @@ class Rig:
 
     def world(self, poses: Poses) -> Array:
         """Transforms [N, J, 3, 4] from rest to world; the lower foot stands on the floor, hands stay outside."""
-        shoved = poses
-        for _ in range(2):  # pushing the arm forwards moves the hand on a circle: correct once more
-            world = self._transforms(shoved)
-            shoved = self._push_hands_out(shoved, world)
-        world = self._transforms(shoved)
+        world = self._transforms(poses)
+        for _ in range(2):  # the push moves the hand on a circle: correct once more
+            poses = self._keep_hands_out(poses, world)
+            world = self._transforms(poses)
         ankles = [
             (world[:, self.index[b], 2, :3] @ self.joint(b) + world[:, self.index[b], 2, 3]) - self.joint(b)[2]
             for b in ("foot.L", "foot.R")
@@ -154,7 +155,9 @@ class Rig:
         frame = np.stack([u, hinge, np.cross(u, hinge)], -1)
         rest = np.stack([u0, hinge0, np.cross(u0, hinge0)], -1)
         twist = frame @ rest.T @ _t(swing)
-        axial = np.stack([twist[:, 2, 1] - twist[:, 1, 2], twist[:, 0, 2] - twist[:, 2, 0], twist[:, 1, 0] - twist[:, 0, 1]], -1)
+        axial = np.stack(
+            [twist[:, 2, 1] - twist[:, 1, 2], twist[:, 0, 2] - twist[:, 2, 0], twist[:, 1, 0] - twist[:, 0, 1]], -1
+        )
         angle = np.arctan2(_dot(axial, u) / 2, (np.trace(twist, axis1=1, axis2=2) - 1) / 2)
         angle = np.clip(angle, -2.2, 2.2)
         upper = rotation(u, 0.5 * angle) @ swing
@@ -203,9 +206,7 @@ class Rig:
                 out[f"finger{k}-{i + 1}.{side}"] = r
         return out
 
-    def _leg(
-        self, thigh: Array, shin: Array, side: str, sign: float, heading: Array, root: Array
-    ) -> dict[str, Array]:
+    def _leg(self, thigh: Array, shin: Array, side: str, sign: float, heading: Array, root: Array) -> dict[str, Array]:
         """Legs keep to the vertical: the pelvis' tilt is taken back at the hip."""
         hip, knee, ankle = (self.joint(f"{b}.{side}") for b in ("upperleg01", "lowerleg01", "foot"))
         u0, f0 = unit(knee - hip), unit(ankle - knee)
@@ -224,56 +225,21 @@ class Rig:
         g = world[:, self.index[bone]]
         return g[..., :3] @ point + g[..., 3]
 
-    def _push_hands_out(self, poses: Poses, world: Array) -> Poses:
-        """Swing arms forwards where hand or forearm would sink into the trunk or the head."""
+    def _keep_hands_out(self, poses: Poses, world: Array) -> Poses:
+        """Swing arms forwards where a hand or forearm would sink into the trunk or the head."""
         upper, lower = poses.upper.copy(), poses.lower.copy()
-        chest = world[:, self.index[CHEST]]
-        head = world[:, self.index["head"]]
-        ear = self.identity.landmarks[LEFT_EAR]
-        skull = np.array([0, ear[1] - 0.02, ear[2] + 0.01])
+        chest, head = world[:, self.index[CHEST]], world[:, self.index["head"]]
         for k, side in enumerate(SIDES):
-            mirror = np.ones(3) if side == "L" else MIRROR
-            shoulder = self.joint(f"upperarm01.{side}")
-            tips = [(f"finger{i}-3.{side}", self.identity.tails[self.index[f"finger{i}-3.{side}"]]) for i in (1, 2, 4)]
-            spots = [(f"lowerarm02.{side}", self.joint(f"lowerarm02.{side}")), (f"wrist.{side}", self.joint(f"wrist.{side}"))]
-            spots += [(f"finger3-1.{side}", self.joint(f"finger3-1.{side}")), *tips]
-            depth, lever = np.zeros(len(poses)), np.full(len(poses), 0.4)
-            for bone, point in spots:
-                at = self.place(world, bone, point)
-                in_chest = apply(_t(chest[..., :3]), at - chest[..., 3])
-                in_head = apply(_t(head[..., :3]), at - head[..., 3])
-                sunk = np.maximum(self._depth_in_trunk(in_chest), 0.105 * self.identity.face_scale - np.linalg.norm(in_head - skull, axis=-1))
-                reach = np.linalg.norm((in_chest - shoulder)[:, [0, 2]], axis=-1)
-                deeper = sunk > depth
-                depth, lever = np.where(deeper, sunk, depth), np.where(deeper, np.maximum(reach, 0.15), lever)
-            angle = np.clip(depth / lever, 0, 0.9)
-            # rotate the arm so that the hand moves along -y: about the axis across hand and -y
-            u, f = upper[:, k], lower[:, k]
-            axis = np.cross(unit(u + f), np.array([0, -1.0, 0]))
-            axis = np.where((np.linalg.norm(axis, axis=-1) < 1e-3)[:, None], [1.0, 0, 0], axis)
+            spots = [(f"{bone}.{side}", self.joint(f"{bone}.{side}")) for bone in ("lowerarm02", "wrist", "finger3-1")]
+            for bone in (f"finger{i}-3.{side}" for i in (1, 2, 4)):
+                spots.append((bone, self.identity.tails[self.index[bone]]))
+            points = np.stack([self.place(world, bone, at) for bone, at in spots], 1)  # [N, 6, 3]
+            back = [(points - g[:, None, :, 3]) @ g[:, :, :3] for g in (chest, head)]  # to rest, rows times R
+            depth = np.maximum(self._obstacles.trunk_depth(back[0]), self._obstacles.head_depth(back[1]))
+            lever = np.linalg.norm((back[0] - self.joint(f"upperarm01.{side}"))[..., [0, 2]], axis=-1)
+            angle = (depth / np.maximum(lever, 0.15)).max(1).clip(0, 0.9)
+            # turn the arm about the axis that moves it towards -y
+            axis = np.cross(unit(upper[:, k] + lower[:, k]), [0, -1.0, 0]) + [1e-6, 0, 0]
             swing = rotation(axis, angle)
-            upper[:, k], lower[:, k] = apply(swing, u), apply(swing, f)
-        return Poses(**{**poses.__dict__, "upper": upper, "lower": lower})
-
-    def _depth_in_trunk(self, points: Array) -> Array:
-        """How deep [N] rest-frame points lie behind the front of the trunk, metres (0 outside)."""
-        heights, width, front, middle = self._trunk()
-        z = points[:, 2]
-        half, fore, mid = (np.interp(z, heights, values) for values in (width, front, middle))
-        round_off = np.sqrt(np.clip(1 - (points[:, 0] / half) ** 2, 0, 1))
-        surface = mid + (fore - 0.035 - mid) * round_off
-        behind = np.clip(points[:, 1] - surface, 0, 0.25)
-        inside = (z > heights[0]) & (z < heights[-1]) & (np.abs(points[:, 0]) < half)
-        return np.where(inside & (points[:, 1] < mid + 0.1), behind, 0.0)
-
-    def _trunk(self) -> tuple[Array, Array, Array, Array]:
-        """Heights [12], half width, foremost y and middle y of the trunk there."""
-        asset = self.asset
-        template = asset.template[: asset.body_size]
-        trunk = (np.abs(template[:, 0]) < 0.16) & (template[:, 2] > -0.12) & (template[:, 2] < 0.47)
-        points = self.identity.body[trunk]
-        heights = np.linspace(points[:, 2].min() + 0.02, points[:, 2].max() - 0.02, 12)
-        rows = [points[np.abs(points[:, 2] - z) < 0.03] for z in heights]
-        width = np.array([np.abs(row[:, 0]).max() for row in rows])
-        front, back = (np.array([f(row[:, 1]) for row in rows]) for f in (np.min, np.max))
-        return heights, width, front, (front + back) / 2
+            upper[:, k], lower[:, k] = apply(swing, upper[:, k]), apply(swing, lower[:, k])
+        return replace(poses, upper=upper, lower=lower)

@@ -76,12 +76,10 @@ def make_light(seed: int) -> Light:
     """A key light somewhere in front of the person and a sky, both slightly tinted."""
     rng = generator(seed, Stream.LIGHT)
     azimuth, elevation = rng.uniform(-1.1, 1.1), rng.uniform(0.25, 1.0)
-    direction = np.array(
-        [np.sin(azimuth) * np.cos(elevation), -np.cos(azimuth) * np.cos(elevation), np.sin(elevation)]
-    )
+    direction = np.array([np.sin(azimuth) * np.cos(elevation), -np.cos(azimuth) * np.cos(elevation), np.sin(elevation)])
     warm, cool = rng.normal(0, 0.10), rng.normal(0, 0.05)
     key = rng.uniform(0.8, 1.25) * np.array([1 + warm, 1, 1 - warm])
     sky = rng.uniform(0.38, 0.65) * np.array([1 - cool, 1, 1 + cool])
     ground = sky * rng.uniform(0.4, 0.8) * np.array([1.05, 1, 0.92])
-    f32 = [v.astype(np.float32) for v in (direction, key, sky, ground)]
-    return Light(*f32, rim=float(rng.choice([0, 0.5, 1.0])))
+    rows = np.stack([direction, key, sky, ground]).astype(np.float32)
+    return Light(rows[0], rows[1], rows[2], rows[3], float(rng.choice([0, 0.5, 1.0])))

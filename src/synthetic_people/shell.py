@@ -85,9 +85,7 @@ def load_shell() -> Shell:
     template = asset.template[pairs].mean(1)
     bones, weights = _merge_weights(asset.weight_bones[pairs], asset.weights[pairs], len(asset.bones))
     along, across = _arm_coordinates(asset, template)
-    return Shell(
-        template, faces, pairs, len(used), bones, weights, (weights * is_arm[bones]).sum(1), along, across
-    )
+    return Shell(template, faces, pairs, len(used), bones, weights, (weights * is_arm[bones]).sum(1), along, across)
 
 
 def drape_torso(shell: Shell, fitted: Array, raised: Array, looseness: float) -> Array:
