@@ -8,6 +8,7 @@ from torch import Tensor
 
 from magicpose.appearance import AppearanceControl
 from magicpose.conversion import keys
+from magicpose.conversion.schedule import schedule_buffers
 from magicpose.motion import attend_over_time
 
 WIDTHS = (32, 64, 96, 96)
@@ -44,3 +45,17 @@ def test_motion_block(subset: dict[str, Tensor]) -> None:
         torch.testing.assert_close(attend_over_time(block, x, 16), subset["out.mm_block_y"], rtol=0, atol=1e-4)
         diffusers_own = block(x, num_frames=16)  # group statistics over the clip: not what AnimateDiff trained
     assert (diffusers_own - subset["out.mm_block_y"]).abs().max() > 0.5
+
+
+def test_schedule_buffers() -> None:
+    """alphas_cumprod at the five timesteps of the recorded DDIM run, bit for bit."""
+    recorded = [0.9982960224151611, 0.752143383026123, 0.42288151383399963, 0.1598164439201355, 0.03654652461409569]
+    buffers = schedule_buffers()
+    assert buffers["alphas_cumprod"][[1, 201, 401, 601, 801]].tolist() == recorded
+    assert buffers["alphas_cumprod_prev"][0] == 1
+    assert torch.equal(buffers["alphas_cumprod_prev"][1:], buffers["alphas_cumprod"][:-1])
+    assert all(value.shape == (1000,) and value.dtype == torch.float32 for value in buffers.values())
+    assert all(value.isfinite().all() for value in buffers.values())
+    # q(x_{t-1} | x_t, x_0) given x_t = sqrt(a) x_0: its mean is sqrt(a_prev) x_0
+    mean = buffers["posterior_mean_coef1"] + buffers["posterior_mean_coef2"] * buffers["sqrt_alphas_cumprod"]
+    torch.testing.assert_close(mean, buffers["alphas_cumprod_prev"].sqrt())
