@@ -56,7 +56,9 @@ class Job:
         described = {"version": VERSION, "frames": frames, "group": group, "settings": dict(settings)}
         found = _read(folder / JOB)
         if folder.exists() and found != described:
-            if not overwrite:
+            if found is None and any(folder.iterdir()):
+                raise UserError(f"{folder} is in the way and holds another's files; choose another output name")
+            if found is not None and not overwrite:
                 raise UserError(
                     f"{folder} is the unfinished job of another command{_difference(found, described)}; run that one, "
                     "remove the folder, or pass --overwrite to drop it"
