@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.sidedata.sidedata import Type as SideData
-from av.video.reformatter import Colorspace, Interpolation
+from av.video.reformatter import Colorspace
 from numpy.typing import NDArray
 
 from magicpose.errors import UserError
@@ -24,6 +24,9 @@ Timed = tuple[Fraction, av.VideoFrame, Fraction]  # time stamp in seconds, pictu
 _NOT_VIDEO = {"tty", "hls", "concat"}  # FFmpeg plays text files, and play lists that name other files
 _WITHOUT_TIME_STAMPS = {"avi"}  # says when to decode a picture, not when to show it
 _UNSPECIFIED_COLOURS = 2
+_SCALING = (
+    4 | 1 << 13 | 1 << 18
+)  # libswscale: bicubic, chroma at full width, accurate rounding (PyAV < 18 has no names)
 _HD_HEIGHT = 720  # from here on, colours that are not labelled are taken as BT.709, below as BT.601
 
 
@@ -125,7 +128,7 @@ def upright_rgb(frame: av.VideoFrame, size: tuple[int, int]) -> Frame:
         width=width,
         height=height,
         src_colorspace=Colorspace.ITU709 if unlabelled_hd else None,
-        interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
+        interpolation=_SCALING,
     )
     if transpose:
         rgb = rgb.transpose(1, 0, 2)
