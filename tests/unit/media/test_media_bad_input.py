@@ -176,6 +176,7 @@ def row(name: str) -> str:
     return f"| {name} | {line(CASES[name])} |"
 
 
+@pytest.mark.skipif(int(av.__version__.split(".")[0]) < 18, reason="how much of a damaged file decodes is FFmpeg's")
 @pytest.mark.parametrize("name", CASES)
 def test_each_gets_the_line_in_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(tmp_path)
