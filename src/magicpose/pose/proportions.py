@@ -26,35 +26,36 @@ class Bone:
 
     `joints`: the pairs of body points that show it; () where something else measures it.
     `metres`: its mean over adults; `spread`: standard deviation of the log length, size of the person given.
-    `tail`: typical log foreshortening when it is foreshortened; `noise`: sd of the log length otherwise.
+    `flat`: the prior chance that it lies in the picture plane; `tail`: typical log foreshortening where it does not;
+    `noise`: sd of the log length where it does.
     """
 
     joints: tuple[tuple[int, int], ...]
     metres: float
     spread: float
+    flat: float
     tail: float
     noise: float = 0.03
 
 
-# Means and spreads: 300 synthetic adults (MakeHuman proportions), heads and hands as the real ones.
-# Tails: what 60 dance-like clips of them showed. HIP_CENTRE is a made-up joint, the middle of the two hips.
+# Means and spreads: 300 synthetic adults (MakeHuman proportions), the spreads a little wider, as detectors differ.
+# Chances and tails: what 60 dance-like clips of them showed. HIP_CENTRE is a made-up joint, the middle of the two hips.
 HIP_CENTRE = 18
 BONES = {
-    "shoulders": Bone(((2, 5),), 0.354, 0.06, 0.08),
-    "torso": Bone(((1, HIP_CENTRE),), 0.495, 0.04, 0.04),
-    "hips": Bone(((8, 11),), 0.235, 0.06, 0.08),
-    "upper_arm": Bone(((2, 3), (5, 6)), 0.282, 0.05, 0.25),
-    "forearm": Bone(((3, 4), (6, 7)), 0.251, 0.07, 0.40, 0.05),
-    "thigh": Bone(((8, 9), (11, 12)), 0.429, 0.13, 0.15),
-    "shin": Bone(((9, 10), (12, 13)), 0.447, 0.06, 0.10),
-    "neck": Bone((), 0.209, 0.06, 0.05),
-    "head": Bone((), 1.0, 0.05, 0.02),  # pixels per metre of the head model
-    "palm": Bone((), 0.112, 0.04, 0.30, 0.05),
+    "shoulders": Bone(((2, 5),), 0.354, 0.07, 0.5, 0.08),
+    "torso": Bone(((1, HIP_CENTRE),), 0.495, 0.05, 0.85, 0.05),
+    "hips": Bone(((8, 11),), 0.235, 0.07, 0.5, 0.08),
+    "upper_arm": Bone(((2, 3), (5, 6)), 0.282, 0.06, 0.5, 0.25),
+    "forearm": Bone(((3, 4), (6, 7)), 0.251, 0.07, 0.4, 0.40, 0.05),
+    "thigh": Bone(((8, 9), (11, 12)), 0.429, 0.13, 0.85, 0.15, 0.02),
+    "shin": Bone(((9, 10), (12, 13)), 0.447, 0.06, 0.85, 0.10, 0.02),
+    "neck": Bone((), 0.209, 0.07, 0.7, 0.05),
+    "head": Bone((), 1.0, 0.05, 0.95, 0.02),  # pixels per metre of the head model
+    "palm": Bone((), 0.112, 0.05, 0.4, 0.30, 0.05),
 }
 NAMES = tuple(BONES)
 _MEAN = np.log([bone.metres for bone in BONES.values()])
 _SPREAD = np.array([bone.spread for bone in BONES.values()])
-_IN_PLANE = 0.5  # prior chance that a bone lies in the picture plane
 _FRAMES = 6.0  # neighbouring frames repeat each other: a clip counts as at most so many pictures
 _MOST_SAMPLES = 96  # lengths per bone that are looked at, spread over the clip
 
@@ -109,7 +110,7 @@ def _log_likelihood(grid: Floats, lengths: Floats, bone: Bone) -> Floats:
     short = grid[None] - np.log(lengths[::step])[:, None]  # > 0 where foreshortened
     peak = np.exp(-0.5 * (short / bone.noise) ** 2) / (bone.noise * np.sqrt(2 * np.pi))
     tail = np.exp(-np.maximum(short, 0) / bone.tail - 0.5 * (np.minimum(short, 0) / bone.noise) ** 2) / bone.tail
-    share = _IN_PLANE * peak + (1 - _IN_PLANE) * tail + 1e-9
+    share = bone.flat * peak + (1 - bone.flat) * tail + 1e-9
     pictures = min(len(lengths), _FRAMES * max(1, len(bone.joints)))
     return pictures * np.log(share).mean(0)
 

@@ -100,13 +100,15 @@ def _swapped(right: Floats, left: Floats) -> Flags:
 
 
 def _mend_swaps(points: Floats, size: float) -> Floats:
+    """Sides that were exchanged, exchanged back; judged by the pairs of points that half of the frames show."""
     out = points.copy()
+    shown = (points[..., 2] > 0).mean(0) >= 0.5
     for right, left in _SIDES:
-        seen = (points[:, right, 2] > 0).any() and (points[:, left, 2] > 0).any()
-        if not seen or len(points) < 3:
+        judges = [(r, q) for r, q in zip(right, left) if shown[r] and shown[q]]
+        if not judges or len(points) < 3:
             continue
-        flags = _swapped(_bridged(points[:, right]) / size, _bridged(points[:, left]) / size)
-        rows = np.flatnonzero(flags)[:, None]
+        one, other = (_bridged(points[:, side]) / size for side in zip(*judges))
+        rows = np.flatnonzero(_swapped(one, other))[:, None]
         out[rows, right], out[rows, left] = points[rows, left], points[rows, right]
     return out
 
