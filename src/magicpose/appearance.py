@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -27,9 +27,7 @@ class AppearanceControl(nn.Module):
     @classmethod
     def from_unet(cls, unet: UNet2DConditionModel) -> AppearanceControl:
         """A trainable copy with the weights of `unet` (how the paper initialises the branch)."""
-        copy: Any = UNet2DConditionModel.from_config(unet.config)
-        copy.load_state_dict(unet.state_dict())
-        return cls(copy.to(unet.device, unet.dtype))
+        return cls(copy.deepcopy(unet))
 
     def forward(self, latents: Tensor, timestep: Tensor, context: Tensor) -> dict[str, Tensor]:
         """`latents` [B, 4, h, w] clean, `timestep` int64 [B], `context` [B, S, D] -> bank {layer: [B, R, C]}."""

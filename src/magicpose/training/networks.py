@@ -18,6 +18,7 @@ from magicpose.sampling import make_scheduler
 from magicpose.training.config import NetworkConfig, TrainConfig
 from magicpose.training.loss import NoiseSchedule
 from magicpose.training.stages import PARTS, Part, Stage
+from magicpose.training.vocabulary import train_tokenizer
 
 
 @dataclass
@@ -71,7 +72,7 @@ def build_networks(config: TrainConfig, stage: Stage, captions: list[str]) -> Ne
         if "tokenizer" in sources and "text_encoder" in sources:
             networks.tokenizer = _load_tokenizer(sources["tokenizer"])
         else:
-            networks.tokenizer = train_tokenizer(captions, config.network)
+            networks.tokenizer = train_tokenizer(captions, config.network.vocabulary, config.network.context_tokens)
             networks.parts["text_encoder"] = _make_text_encoder(networks.tokenizer, config.network)
     if "scheduler" in sources:
         import diffusers
@@ -144,33 +145,6 @@ def _make(part: Part, networks: Networks, sizes: NetworkConfig) -> Any:
             conditioning_embedding_out_channels=sizes.hint_channels,
         )
     return None  # the text encoder waits for its tokenizer
-
-
-def train_tokenizer(captions: list[str], sizes: NetworkConfig) -> Any:
-    """A real CLIP tokenizer whose byte-pair merges cover the words of `captions`."""
-    import transformers
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-
-    trainer_model = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    trainer_model.normalizer = normalizers.Lowercase()
-    trainer_model.pre_tokenizer = pre_tokenizers.Split(_words(), behavior="removed", invert=True)
-    trainer = trainers.BpeTrainer(
-        vocab_size=sizes.vocabulary, end_of_word_suffix="</w>", show_progress=False,
-        initial_alphabet=sorted(set("abcdefghijklmnopqrstuvwxyz0123456789,.-'")),
-        special_tokens=["<|startoftext|>", "<|endoftext|>"],
-    )  # fmt: skip
-    trainer_model.train_from_iterator(sorted(set(captions)), trainer)
-    learned = json.loads(trainer_model.to_str())["model"]
-    merges = [tuple(pair) if isinstance(pair, list) else tuple(pair.split(" ")) for pair in learned["merges"]]
-    return transformers.CLIPTokenizer(
-        vocab=learned["vocab"], merges=merges, pad_token="<|endoftext|>", model_max_length=sizes.context_tokens
-    )
-
-
-def _words() -> Any:
-    from tokenizers import Regex
-
-    return Regex(r"[a-z]+|[0-9]|[^\sa-z0-9]+")
 
 
 def _load_tokenizer(folder: Path) -> Any:

@@ -40,18 +40,19 @@ def _validate_denoiser(
     references = torch.stack([clip[0] for clip in latents.latents[:count]]).float()
     points = [Square.of(c.size).keypoints(c.keypoints[-1:], config.data.size_px) for c in chosen]
     device = next(model.parameters()).device
-    maps = draw_maps(np.concatenate(points), config, latents.map_px, None).to(device)
-    pose = maps if model.pose_controlnet is not None else None
+    pose = None
+    if model.pose_controlnet is not None:
+        pose = draw_maps(np.concatenate(points), config, latents.map_px, None).to(device)
     noise = torch.randn(references.shape, generator=torch.Generator().manual_seed(config.seed)).to(device)
     captions = [clip.caption for clip in chosen] if model.appearance is None and pose is None else [""]
     context = networks.encode_text(captions)
     rows = [torch.stack([_frame(clip, 0, config) for clip in chosen])]
     if pose is not None:
-        rows.append(torch.nn.functional.interpolate(maps.cpu(), size=truth.shape[-2:], mode="area") * 2 - 1)
+        rows.append(torch.nn.functional.interpolate(pose.cpu(), size=truth.shape[-2:], mode="area") * 2 - 1)
     numbers: dict[str, float] = {}
     for scale in config.guidance_scales:
         result = sample(
-            model, noise, references.to(device), pose, context,
+            model, noise, references.to(device) if model.appearance is not None else None, pose, context,
             steps=config.sampling_steps, guidance_scale=scale, scheduler=networks.scheduler,
         )  # fmt: skip
         rows.append(_decode(networks, result / networks.parts["vae"].config.scaling_factor))

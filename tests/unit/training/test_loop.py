@@ -1,0 +1,115 @@
+"""The whole loop at tiny size: stages in a row, exact resume after a real kill -9."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from magicpose.errors import UserError
+from magicpose.training.config import TrainConfig, build
+from magicpose.training.loop import learning_rate, train
+from training_clips import settings, write_clips
+
+RUN = (
+    "import sys; from magicpose.training.config import load_config; from magicpose.training.loop import train; "
+    "train(load_config(sys.argv[1]))"
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clips(tmp_path_factory.mktemp("clips"))
+
+
+def run(data: Path, output: Path, stage: str, init: tuple[Path, ...] = (), **more: object) -> Path:
+    return train(build(TrainConfig, settings(data, output, stage, init, **more), "test"))
+
+
+def weights(export: Path, part: str) -> dict[str, torch.Tensor]:
+    return load_file(next((export / part).glob("*.safetensors")))
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_stages_in_a_row(data: Path, tmp_path: Path) -> None:
+    vae = run(data, tmp_path / "vae", "vae")
+    joint = run(data, tmp_path / "joint", "joint", (vae,))
+    appearance = run(data, tmp_path / "appearance", "appearance", (vae, joint))
+    prior = run(data, tmp_path / "prior", "pose_prior", (vae, joint))
+    pose = run(data, tmp_path / "pose", "pose", (vae, joint, appearance, prior))
+    base = run(data, tmp_path / "base", "base", (vae,))
+    for frozen in ("unet", "vae", "text_encoder"):
+        assert same(weights(joint, frozen), weights(pose, frozen)), frozen
+    assert not same(weights(joint, "unet"), weights(appearance, "appearance"))
+    assert not same(weights(appearance, "appearance"), weights(pose, "appearance"))
+    assert not same(weights(joint, "pose_controlnet"), weights(prior, "pose_controlnet"))
+    assert not same(weights(prior, "pose_controlnet"), weights(pose, "pose_controlnet"))
+    assert not same(weights(joint, "unet"), weights(base, "unet"))
+    assert (tmp_path / "pose/sheets/step-000004.png").stat().st_size > 100
+    log = [json.loads(line) for line in (tmp_path / "pose/log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log if "loss" in line] == [1, 2, 3, 4]
+    assert any("psnr_s2" in line for line in log)
+
+
+def test_stage_one_starts_from_a_fresh_copy_of_the_unet(data: Path, tmp_path: Path) -> None:
+    vae = run(data, tmp_path / "vae", "vae", steps=1)
+    joint = run(data, tmp_path / "joint", "joint", (vae,), steps=1)
+    still = {"learning_rate": 0.0}
+    stage1 = run(data, tmp_path / "stage1", "appearance", (vae, joint), steps=1, optimizer=still)
+    assert same(weights(joint, "unet"), weights(stage1, "appearance"))
+
+
+def test_resume_after_kill_9_is_exact(data: Path, tmp_path: Path) -> None:
+    vae = run(data, tmp_path / "vae", "vae", steps=1)
+    whole = run(data, tmp_path / "whole", "joint", (vae,), steps=12)
+    config = tmp_path / "run.yaml"
+    plan = settings(data, tmp_path / "killed", "joint", (vae,), steps=12, checkpoint_minutes=0.0)
+    config.write_text(yaml.safe_dump(plan))
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen([sys.executable, "-c", RUN, str(config)], env=environment, stdout=subprocess.DEVNULL)
+    while not list((tmp_path / "killed/checkpoints").glob("step-00000[3-9]")):
+        assert process.poll() is None, "finished before it could be killed"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed/export").exists()
+    subprocess.run([sys.executable, "-c", RUN, str(config)], env=environment, check=True, stdout=subprocess.DEVNULL)
+    for part in ("unet", "pose_controlnet", "text_encoder"):
+        assert same(weights(whole, part), weights(tmp_path / "killed/export", part)), part
+    losses = [
+        [line["loss"] for line in map(json.loads, (folder / "log.jsonl").read_text().splitlines()) if "loss" in line]
+        for folder in (tmp_path / "whole", tmp_path / "killed")
+    ]
+    assert losses[0] == losses[1] and len(losses[0]) == 12
+
+
+def test_a_run_is_not_continued_with_other_settings(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path / "vae", "vae", steps=1)
+    with pytest.raises(UserError, match="another 'seed'"):
+        run(data, tmp_path / "vae", "vae", steps=1, seed=3)
+
+
+def test_missing_init_and_unknown_stage_are_named(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="init folder"):
+        run(data, tmp_path / "a", "pose", (tmp_path / "absent",))
+    with pytest.raises(UserError, match="unknown stage 'posse'"):
+        run(data, tmp_path / "b", "posse")
+
+
+def test_learning_rate_rises_stays_and_falls() -> None:
+    settings = {"learning_rate": 1.0, "warmup_steps": 4, "decay_fraction": 0.5}
+    config = build(TrainConfig, {"steps": 20, "optimizer": settings}, "x")
+    rates = [learning_rate(config, step) for step in range(20)]
+    assert rates[0] == 0.25 and rates[3:11] == [1.0] * 8
+    assert all(a > b for a, b in itertools.pairwise(rates[10:])) and rates[19] == pytest.approx(0.1)
