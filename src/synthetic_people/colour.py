@@ -77,4 +77,6 @@ def colour_name(srgb: ArrayLike) -> str:
         return "brown"
     if name in ("orange", "yellow") and saturation < 0.5:
         return "beige"
+    if name == "red" and saturation < 0.65 and value > 0.6:
+        return "pink"
     return "navy" if name == "blue" and value < 0.35 else name

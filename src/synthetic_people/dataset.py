@@ -108,7 +108,7 @@ def about(clip: Clip) -> dict[str, Any]:
 def _write_arrays(path: Path, **arrays: Array) -> None:
     draft = path.with_suffix(".part")
     with draft.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
     draft.replace(path)
 
 

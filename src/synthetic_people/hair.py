@@ -275,8 +275,8 @@ def do_hair(identity: Identity) -> Hairdo:
     lengths = _lengths(name, scalp, identity.male, identity.face_scale, rng)
     points, arc = _sheet(name, scalp, lengths, identity, rng)
     if not STYLES[name].hat:
-        ragged = rng.uniform(0.006, 0.016) if lengths.max() > scalp.hairline.max() + 0.06 else 0.0015
-        lengths = lengths + ragged * rng.normal(0, 0.6, len(lengths))
+        free = smoothstep(0.02, 0.1, lengths - scalp.hairline)  # only hanging ends are uneven
+        lengths = lengths + (0.001 + rng.uniform(0.006, 0.016) * free) * rng.normal(0, 0.6, len(lengths))
     parts = [_main_part(name, scalp, points, arc, lengths, identity)]
     if name == "bun":
         parts.append(_bun(scalp, rng))

@@ -140,10 +140,24 @@ def light_sample(m, p, c, s, direction, key, sky, ground, rim, blocked, out):  #
 
 
 @njit
+def same_material(triangle, material, y0, x0, samples):  # type: ignore[no-untyped-def]
+    """Whether all samples of the pixel that starts at y0, x0 show one material."""
+    first = triangle[y0, x0]
+    if first < 0:
+        return False
+    for y in range(y0, y0 + samples):
+        for x in range(x0, x0 + samples):
+            if triangle[y, x] < 0 or material[triangle[y, x]] != material[first]:
+                return False
+    return True
+
+
+@njit
 def shade(surface, look, noise, wrinkle, light, shadow, camera, buffers, out):  # type: ignore[no-untyped-def]
     """out float32 [H, W, 4]: premultiplied linear colour and coverage, averaged over the samples of a pixel.
 
-    `noise` [4, n, n] and `wrinkle` [n, n, 2] are the shared textures of `noise.py`.
+    Pixels of one material shade only the samples on their diagonal. `noise` [4, n, n] and `wrinkle` [n, n, 2] are
+    the shared textures of `noise.py`.
     """
     # arrays out of their tuples once: every access through a tuple would count references
     points, normals, depth, triangle, barycentric = buffers
@@ -157,15 +171,22 @@ def shade(surface, look, noise, wrinkle, light, shadow, camera, buffers, out):  
     shadow_depth, axes = shadow.depth, shadow.axes
     height, width = triangle.shape
     samples = height // out.shape[0]
-    weight = 1.0 / (samples * samples)
     reach = max(3, height // 42)
     out[:] = 0.0
     p = np.zeros(SAMPLE)
     c = np.zeros(3)
     s = np.zeros(ANSWER)
     lit = np.zeros(4)
-    for y in range(height):
-        for x in range(width):
+    for block in range((height // samples) * (width // samples)):
+        row = block // (width // samples)
+        column = block % (width // samples)
+        plain = same_material(triangle, material, row * samples, column * samples, samples)
+        weight = 1.0 / samples if plain else 1.0 / (samples * samples)
+        for q in range(samples * samples):
+            if plain and q // samples != q % samples:
+                continue
+            y = row * samples + q // samples
+            x = column * samples + q % samples
             t = triangle[y, x]
             if t < 0:
                 continue
@@ -192,4 +213,4 @@ def shade(surface, look, noise, wrinkle, light, shadow, camera, buffers, out):  
             blocked = in_shadow(shadow_depth, axes, shadow.scale, p, m)
             light_sample(m, p, c, s, direction, key, sky, ground, light.rim, blocked, lit)
             for k in range(4):
-                out[y // samples, x // samples, k] += lit[k] * weight
+                out[row, column, k] += lit[k] * weight
