@@ -71,7 +71,7 @@ def test_a_jump_is_removed_and_bridged(length: int) -> None:
     wild = EXACT.copy()
     wild[15 : 15 + length, 4, :2] += 1.5 * WIDTH
     calm = _repaired(wild, RepairOptions(smooth_s=0, swaps=False))
-    assert np.abs(calm - EXACT)[15 : 15 + length, 4, :2].max() < 0.1 * WIDTH
+    assert np.abs(calm - EXACT)[15 : 15 + length, 4, :2].max() < 0.2 * WIDTH
     np.testing.assert_array_equal(
         np.delete(calm, range(15, 15 + length), 0), np.delete(EXACT, range(15, 15 + length), 0)
     )
