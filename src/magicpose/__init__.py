@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "AppearanceControl": "magicpose.appearance",
     "MagicPoseModel": "magicpose.model",
+    "animate": "magicpose.animate",
     "convert": "magicpose.conversion",
     "export_original": "magicpose.conversion",
     "load_original": "magicpose.conversion",

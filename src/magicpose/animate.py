@@ -21,12 +21,14 @@ from magicpose.hub import find_model
 from magicpose.jobs import Job
 from magicpose.media import Canvas, VideoWriter, check_output, grid, read_image
 from magicpose.media.canvas import Size
+from magicpose.media.formats import format_of
 from magicpose.memory import with_less_memory
 from magicpose.pose.cache import hash_files
 from magicpose.pose.detect import detect_pose
-from magicpose.pose.draw import draw_poses
-from magicpose.pose.keypoints import Pose
+from magicpose.pose.diagnosis import Diagnosis, diagnose
+from magicpose.pose.keypoints import Pose, PoseTrack
 from magicpose.pose.retarget import Align, Part, retarget
+from magicpose.pose.smooth import repair
 from magicpose.presets import PRESETS, PresetName
 from magicpose.progress import Progress, Reporter, Silent
 
@@ -54,6 +56,7 @@ class AnimateOptions:
     size: int | Size | None = None
     align: Align = "proportions"
     part: Part = "all"
+    repair: bool = True
     driver: DriverOptions = field(default_factory=DriverOptions)
     grid: bool = False
     batch: int = 8
@@ -89,6 +92,7 @@ def animate(
     """
     options = options or AnimateOptions()
     output = Path(output)
+    format_of(output)
     check_output(output, options.overwrite)
     if not references:
         raise UserError("there is no reference: give at least one picture of the person")
@@ -103,13 +107,14 @@ def animate(
         settings = _settings(references, str(driver), options)
     with work.stage("detect") as progress:
         motion = read_driver(str(driver), options.driver, progress)
-        needs_pose = motion.track is not None and (options.align != "off" or options.part != "all")
-        person = _reference_pose(references[0], pictures[0], options) if needs_pose else None
+        needs_pose = motion.track is not None and options.align != "off"
+        person = _reference_pose(references[0], options) if needs_pose else Pose()
+    track = _fitted(work, motion, person, pictures[0].size)
     with work.stage("load"):
         pipe = _load(options)
     canvas = pipe.canvas(pictures[0].size, options.size)
     with work.stage("draw"):
-        maps = _draw(pipe, canvas, motion, person, options)
+        maps = _maps(pipe, canvas, motion) if track is None else pipe.draw(track, canvas)
     job = Job.open(output, settings, len(maps), GROUP, options.overwrite)
     made = len(list(itertools.chain.from_iterable(job.groups_left())))
     _generate(work, pipe, job, canvas, pictures, maps)
@@ -156,6 +161,7 @@ def _settings(references: Sequence[str | Path], driver: str, options: AnimateOpt
         "maps": read.maps,
         "align": options.align,
         "part": options.part,
+        "repair": options.repair,
         "scheduler": options.scheduler or preset.scheduler,
         "steps": options.steps or preset.steps,
         "guided": [preset.guided_from, preset.guided_to],
@@ -175,19 +181,42 @@ def _weights_stamp(folder: Path) -> list[list[Any]]:
     return [[str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
 
-def _reference_pose(path: str | Path, picture: Image.Image, options: AnimateOptions) -> tuple[Pose, Size]:
-    """The pose in the first reference, and the size of the picture it refers to."""
+def _reference_pose(path: str | Path, options: AnimateOptions) -> Pose:
     try:
-        return detect_pose(path, options.driver.detector), picture.size
+        return detect_pose(path, options.driver.detector)
     except UserError as error:
         raise UserError(f"{error}; or pass --align off to take the driver's poses as they are") from error
+
+
+def _fitted(work: _Work, motion: Driver, person: Pose, picture: Size) -> PoseTrack | None:
+    """The motion on the canvas of the reference picture; None where the driver brings maps."""
+    if motion.track is None:
+        return None
+    options, track = work.options, motion.track
+    if options.repair and motion.pictures is not None:  # motions and documents are taken at their word
+        with work.stage("repair"):
+            track = repair(track)
+    with work.stage("retarget"):
+        if options.align != "off":
+            _judge(work.reporter, diagnose(track, person, picture))
+        return retarget(track, person, picture, options.align, options.part)
+
+
+def _judge(reporter: Reporter, diagnosis: Diagnosis) -> None:
+    """Says what is doubtful, stops at what cannot work."""
+    for finding in diagnosis.findings:
+        if finding.level == "refuse":
+            raise UserError(f"this driver does not fit this reference: {finding.reason}; or pass --align off")
+        reporter.say(f"note: {finding.reason}")
 
 
 def _load(options: AnimateOptions) -> MagicPosePipeline:
     import torch
 
     from magicpose.pipeline import MagicPosePipeline
+    from magicpose.sampling import make_scheduler
 
+    make_scheduler(options.scheduler or PRESETS[options.preset].scheduler)  # a wrong name is noticed before loading
     dtype = None if options.dtype is None else getattr(torch, options.dtype, None)
     if options.dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise UserError(f"unknown dtype {options.dtype!r}: choose float32, bfloat16 or float16")
@@ -203,25 +232,12 @@ def _load(options: AnimateOptions) -> MagicPosePipeline:
     return pipe
 
 
-def _draw(
-    pipe: MagicPosePipeline,
-    canvas: Canvas,
-    motion: Driver,
-    person: tuple[Pose, Size] | None,
-    options: AnimateOptions,
-) -> Maps:
-    """The pose maps of the whole clip [F, H, W, 3], fitted to the reference."""
+def _maps(pipe: MagicPosePipeline, canvas: Canvas, motion: Driver) -> Maps:
+    """A driver's own maps [F, H, W, 3], whole, on the canvas that the model reads."""
+    assert motion.maps is not None
     size = pipe.map_canvas(canvas)
-    if motion.maps is not None:
-        placed = (Image.fromarray(frame) for frame in motion.maps())
-        return np.stack([np.asarray(size.place_whole(frame.size).apply(frame, BLACK)) for frame in placed])
-    assert motion.track is not None
-    to = Pose()
-    if person is not None:
-        pose, picture = person
-        to = Pose.from_stacked(canvas.place(picture).forward(pose.stacked()).astype(np.float32))
-    track = retarget(motion.track, to, canvas.size, options.align, options.part)
-    return draw_poses(track, size.size)
+    placed = (Image.fromarray(frame) for frame in motion.maps())
+    return np.stack([np.asarray(size.place_whole(frame.size).apply(frame, BLACK)) for frame in placed])
 
 
 def _guidance(pipe: MagicPosePipeline, options: AnimateOptions) -> Guidance:

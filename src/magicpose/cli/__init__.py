@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
+import itertools
 import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from magicpose import __version__
 from magicpose.errors import UserError
@@ -19,9 +23,11 @@ VERBS = {
     "retarget": "fit a motion to the person in a picture",
     "convert": "checkpoints of the original, of Stable Diffusion and of AnimateDiff, in and out",
     "train": "run a training stage",
+    "bench": "measure speed and memory against the original's loop",
     "models": "list what can be named as a model, motion or preset",
 }
 USER_ERROR, INTERRUPTED = 2, 130
+_BOX = " ╭╮╰╯│─"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -48,16 +54,8 @@ def _run(verb: str, arguments: Sequence[str]) -> int:
     if verb not in VERBS:
         print(f"magicpose: there is no verb {verb!r}: choose one of {', '.join(VERBS)}", file=sys.stderr)
         return USER_ERROR
-    import tyro
-
     module = importlib.import_module(f"magicpose.cli.{verb}")
-    options = tyro.cli(
-        module.Options,
-        args=list(arguments),
-        prog=f"magicpose {verb}",
-        description=VERBS[verb],
-        config=(tyro.conf.OmitSubcommandPrefixes,),
-    )
+    options = _parsed(verb, module.Options, arguments)
     _quiet_libraries()
     try:
         module.run(options)
@@ -71,6 +69,24 @@ def _run(verb: str, arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _parsed(verb: str, options: type[Any], arguments: Sequence[str]) -> Any:
+    """The verb's options; wrong ones end the program with one line in place of tyro's box."""
+    import tyro
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(options, args=list(arguments), prog=f"magicpose {verb}", description=VERBS[verb])
+    except SystemExit as ended:
+        if ended.code:
+            lines = [line.strip(_BOX) for line in said.getvalue().splitlines()]
+            told = itertools.takewhile(lambda line: not line.startswith(("For full help", "Argument help")), lines[1:])
+            what = " ".join(line for line in told if line and not line.endswith(" --help")).rstrip(".")
+            print(f"magicpose {verb}: {what}; see magicpose {verb} --help", file=sys.stderr)
+            sys.exit(USER_ERROR)
+        raise
 
 
 def _quiet_libraries() -> None:

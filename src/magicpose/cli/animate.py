@@ -46,6 +46,8 @@ class Options:
     """fit the motion to the person: place only, body proportions too, or not at all"""
     part: Literal["body", "face", "all"] = "all"
     """take only the driver's body movement, or only its expression"""
+    repair: bool = True
+    """mend what the detector got wrong: swapped sides, jumps, short gaps, jitter"""
     person: str = "largest"
     """who moves in the driver: largest, center, or a number from 0, from left to right"""
     detector: str = "auto"
@@ -86,6 +88,7 @@ def run(options: Options) -> None:
         size=parse_size(options.size),
         align=options.align,
         part=options.part,
+        repair=options.repair,
         driver=driver,
         grid=options.grid,
         batch=options.batch,

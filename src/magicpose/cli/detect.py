@@ -14,7 +14,7 @@ import tyro
 class Options:
     """What the command line takes; see docs/cli.md."""
 
-    source: Annotated[Path, tyro.conf.Positional]
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
     """a picture, a video, or a folder of pictures"""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """a pose document, such as clip.pose.json"""
@@ -22,6 +22,8 @@ class Options:
     """all, or one: largest, center, or a number from 0, from left to right"""
     detector: str = "auto"
     """auto, mediapipe or dwpose"""
+    repair: bool = False
+    """mend swapped sides, jumps, short gaps and jitter before writing (animate does so by itself)"""
     layout: Literal["magicpose", "openpose", "comfyui", "coco-wholebody"] = "magicpose"
     """whose JSON to write; openpose makes a folder"""
     fps: float | None = None
@@ -46,6 +48,7 @@ def run(options: Options) -> None:
     from magicpose.pose.detect import detect_people
     from magicpose.pose.document import save_people
     from magicpose.pose.people import pick_person
+    from magicpose.pose.smooth import repair
     from magicpose.previews import write_overlay
 
     chosen = None if options.person == "all" else parse_person(options.person)
@@ -67,6 +70,8 @@ def run(options: Options) -> None:
         raise UserError(f"no person found in {options.source}: give one in which somebody can be seen")
     if chosen is not None:
         people = [pick_person(dict(enumerate(people)), chosen)]
+    if options.repair:
+        people = [repair(track) for track in people]
     save_people(options.output, people, overwrite=options.overwrite, layout=options.layout)
     if options.overlay is not None:
         with bars.stage("overlay") as progress:

@@ -14,7 +14,7 @@ import tyro
 class Options:
     """What the command line takes; see docs/cli.md."""
 
-    driver: Annotated[str, tyro.conf.Positional]
+    driver: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DRIVER")]
     """a pose document, OpenPose or ComfyUI JSON, a built-in motion, or pictures to detect a person in"""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """a picture (.png, first frame), a video, or no suffix for a folder of PNG files"""

@@ -14,14 +14,14 @@ import tyro
 class Options:
     """What the command line takes; see docs/cli.md."""
 
-    reference: Annotated[Path, tyro.conf.Positional]
+    reference: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="REFERENCE")]
     """a picture of the person"""
-    driver: Annotated[str, tyro.conf.Positional]
+    driver: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DRIVER")]
     """what moves them, as for `animate`, but for rendered pose maps"""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """a pose document on the reference's canvas"""
     preview: Path | None = None
-    """also write the fitted motion over the reference, as a video"""
+    """also write the fitted motion over the reference: a video, or a .png with a few frames"""
     align: Literal["off", "place", "proportions"] = "proportions"
     """fit the motion to the person: place only, body proportions too, or not at all"""
     part: Literal["body", "face", "all"] = "all"
@@ -41,15 +41,21 @@ class Options:
 
 
 def run(options: Options) -> None:
+    import numpy as np
+    from PIL import Image
+
     from magicpose.cli.arguments import parse_person
     from magicpose.cli.bars import Bars
     from magicpose.drivers import DriverOptions, read_driver
     from magicpose.errors import UserError
-    from magicpose.media import check_output, read_image
+    from magicpose.media import check_output, read_image, write_image
     from magicpose.pose.detect import detect_pose
+    from magicpose.pose.diagnosis import diagnose
     from magicpose.pose.document import save_people
+    from magicpose.pose.preview import preview
     from magicpose.pose.retarget import retarget
-    from magicpose.previews import write_overlay
+    from magicpose.pose.smooth import repair
+    from magicpose.previews import STILLS, write_overlay
 
     for path in (options.output, options.preview):
         if path is not None:
@@ -64,9 +70,14 @@ def run(options: Options) -> None:
         to = detect_pose(options.reference, options.detector)
     if driver.track is None:
         raise UserError(f"{options.driver} has no keypoints to fit")
-    fitted = retarget(driver.track, to, picture.size, options.align, options.part)
+    track = repair(driver.track) if driver.pictures is not None else driver.track
+    print(diagnose(track, to, picture.size), file=sys.stderr)
+    fitted = retarget(track, to, picture.size, options.align, options.part)
     save_people(options.output, [fitted], overwrite=options.overwrite)
-    if options.preview is not None:
+    if options.preview is not None and options.preview.suffix.lower() in STILLS:
+        strip = preview(np.asarray(picture), fitted)
+        write_image(options.preview, Image.fromarray(strip), overwrite=options.overwrite)
+    elif options.preview is not None:
         with bars.stage("preview") as progress:
             write_overlay(options.reference, [fitted], options.preview, overwrite=options.overwrite, progress=progress)
     print(f"{options.output}: {len(fitted)} frames on {picture.width}x{picture.height}", file=sys.stderr)

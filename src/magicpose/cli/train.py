@@ -14,7 +14,7 @@ import tyro
 class Options:
     """What the command line takes; see docs/training.md."""
 
-    config: Annotated[Path, tyro.conf.Positional]
+    config: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CONFIG")]
     """a YAML file such as those in configs/"""
     overrides: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="KEY=VALUE...")] = ()
     """settings that win over the file, such as optimizer.learning_rate=1e-4"""
