@@ -11,14 +11,23 @@ Shapes: B batch, T tokens (h*w), R reference tokens, C channels.
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ReferenceBank = Mapping[str, Tensor]
-"""Per self-attention layer, in traversal order: the reference's normed hidden states [B, R, C]."""
+
+class KeysValues(NamedTuple):
+    """What the denoising UNet makes of a reference in one layer: [B, R, C] each."""
+
+    keys: Tensor
+    values: Tensor
+
+
+ReferenceBank = Mapping[str, Tensor] | Mapping[str, KeysValues]
+"""Per self-attention layer, in traversal order: the reference's normed hidden states [B, R, C], or what
+`project_bank` made of them."""
 
 SELF_ATTENTION = "attn1"  # diffusers' name for the self-attention of a transformer block
 
@@ -29,10 +38,12 @@ class MultiSourceAttention:
     Args:
         name: the layer's module path, e.g. `mid_block.attentions.0.transformer_blocks.0.attn1`; the key under
             which this layer records to, or reads from, a bank.
+        last: the UNet's last self-attention: once it has recorded, nothing that follows is of use.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, last: bool = False) -> None:
         self.name = name
+        self.last = last
 
     def __call__(
         self,
@@ -46,22 +57,39 @@ class MultiSourceAttention:
     ) -> Tensor:
         """`hidden_states` [B, T, C] -> [B, T, C].
 
-        A self-attention (no `encoder_hidden_states`) writes its input to `record`, and attends to
-        `cat([x, bank[name]])`, both projected with this network's own `to_k` and `to_v`: read literally, Eq. 3
-        projects the bank with the appearance branch's weights, but released checkpoints were trained this way.
+        A self-attention (no `encoder_hidden_states`) writes its input to `record`, and attends to itself and
+        `bank[name]`, both projected with this network's own `to_k` and `to_v`: read literally, Eq. 3 projects
+        the bank with the appearance branch's weights, but released checkpoints were trained this way.
         """
         assert attention_mask is None, "the UNets of this method use no attention mask"
+        is_self_attention = encoder_hidden_states is None
+        if is_self_attention and record is not None:
+            record[self.name] = hidden_states
+            if self.last:
+                return hidden_states
         sources = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        if encoder_hidden_states is None:
-            if record is not None:
-                record[self.name] = hidden_states
-            if bank is not None:
-                reference = bank[self.name].to(hidden_states.dtype)
-                if reference.shape[0] != hidden_states.shape[0]:  # one bank serves every frame of a clip
-                    reference = reference.expand(hidden_states.shape[0], -1, -1)
-                sources = torch.cat([hidden_states, reference], dim=1)  # [B, T+R, C]
-        attended = attend(attn.to_q(hidden_states), attn.to_k(sources), attn.to_v(sources), attn.heads)
+        key, value = attn.to_k(sources), attn.to_v(sources)
+        if is_self_attention and bank is not None:
+            entry = bank[self.name]
+            reference = project(attn, entry.to(sources.dtype)) if isinstance(entry, Tensor) else entry
+            # One bank serves every frame of a clip: [1 or B, R, C] -> [B, T+R, C].
+            key, value = (
+                torch.cat([own, added.expand(len(own), -1, -1)], dim=1)
+                for own, added in zip((key, value), reference, strict=True)
+            )
+        attended = attend(attn.to_q(hidden_states), key, value, attn.heads)
         return attn.to_out[1](attn.to_out[0](attended))
+
+
+def project(attn: Any, states: Tensor) -> KeysValues:
+    """Keys and values that the attention layer `attn` makes of `states` [B, R, C]."""
+    return KeysValues(attn.to_k(states), attn.to_v(states))
+
+
+def project_bank(unet: nn.Module, bank: Mapping[str, Tensor]) -> dict[str, KeysValues]:
+    """The bank as `unet`'s layers see it: done once, it serves every batch of frames at this timestep."""
+    dtype = next(unet.parameters()).dtype
+    return {name: project(unet.get_submodule(name), states.to(dtype)) for name, states in bank.items()}
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
@@ -91,5 +119,7 @@ def attention_layers(unet: nn.Module) -> list[str]:
 def use_multi_source_attention(unet: Any) -> dict[str, Any]:
     """Gives every attention of `unet` the processor above; returns the processors it had, for `set_attn_processor`."""
     before: dict[str, Any] = unet.attn_processors
-    unet.set_attn_processor({name: MultiSourceAttention(name.removesuffix(".processor")) for name in before})
+    last = attention_layers(unet)[-1]
+    layers = {processor: processor.removesuffix(".processor") for processor in before}
+    unet.set_attn_processor({p: MultiSourceAttention(name, last=name == last) for p, name in layers.items()})
     return before

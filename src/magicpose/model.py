@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 
 from magicpose.appearance import AppearanceControl
-from magicpose.attention import ReferenceBank, use_multi_source_attention
+from magicpose.attention import KeysValues, ReferenceBank, project_bank, use_multi_source_attention
 
 PoseResiduals = tuple[list[Tensor], Tensor]  # ControlNet's additions to the skips and to the middle
 
@@ -70,6 +71,10 @@ class MagicPoseModel(nn.Module):
             raise ValueError("this model has no appearance control: load a stage-1 or stage-2 checkpoint")
         return self.appearance(reference_latents, timestep, context)
 
+    def project_bank(self, bank: Mapping[str, Tensor]) -> dict[str, KeysValues]:
+        """The bank's keys and values in the UNet, for the many calls that share one bank; the same numbers."""
+        return project_bank(self.unet, bank)
+
     def hint(self, pose: Tensor) -> Tensor:
         """The hint encoder alone: `pose` [B, 3, s*h, s*w] in [0, 1] -> [B, C, h, w]; the same at every timestep."""
         if self.pose_controlnet is None:
@@ -93,7 +98,7 @@ class MagicPoseModel(nn.Module):
     ) -> Tensor:
         """Predicts the noise (or v) in `latents` [B, 4, h, w].
 
-        `timestep` int64 [B]; `context` [B or 1, S, D]; `bank` from `reference_bank`, batch B or 1;
+        `timestep` int64 [B]; `context` [B or 1, S, D]; `bank` from `reference_bank` or `project_bank`, batch B or 1;
         `pose` [B, 3, s*h, s*w] in [0, 1] with s = `pose_stride`.
         """
         residuals = None

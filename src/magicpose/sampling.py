@@ -1,7 +1,8 @@
 """The denoising loop: image-CFG (MagicPose Sec. 4.4), one bank per timestep, frames in batches.
 
-What makes it fast changes no number: the bank is made once per timestep for all frames, the hint encoder runs
-once per frame, and the unconditional half is the plain UNet, without reference, pose or ControlNet.
+What makes it fast changes no number: the bank is made once per timestep for all frames, and projected to keys and
+values once; the hint encoder runs once per frame; the unconditional half is the plain UNet, without reference, pose
+or ControlNet. The solver works in float32 whatever the networks' dtype.
 
 Shapes: F frames, [F, 4, h, w] latents, [F, 3, s*h, s*w] pose maps with s = `model.pose_stride`.
 """
@@ -18,10 +19,13 @@ import torch
 from torch import Tensor
 
 from magicpose.appearance import join_references
+from magicpose.attention import KeysValues
+from magicpose.capacity import frames_that_fit
 from magicpose.errors import UserError
 from magicpose.model import MagicPoseModel
 
 Bank = dict[str, Tensor]
+ProjectedBank = Mapping[str, KeysValues]
 Progress = Callable[[int, int], None]  # (frame-steps done, frame-steps in all)
 
 # Stable Diffusion 1.5's schedule, as in the original implementation (method: DDIM, 50 steps, eta 0).
@@ -87,7 +91,7 @@ class FramePlan:
     """How the frames of a clip share the work; no choice here changes a frame.
 
     Args:
-        batch: frames per network call.
+        batch: frames per network call at most; fewer where memory is short (a motion window stays whole).
         group: frames that run through all steps together; a small group gives first frames early and keeps
             one bank per timestep in memory (`bank_bytes` each). None: all frames, one bank at a time.
         window, stride: with a motion module, frames per window and the distance between windows on the ring.
@@ -115,7 +119,7 @@ def ring_windows(frames: int, window: int, stride: int, offset: int) -> list[lis
 def sample(
     model: MagicPoseModel,
     noise: Tensor,
-    reference_latents: Tensor | Sequence[Tensor],
+    reference_latents: Tensor | Sequence[Tensor] | None,
     pose: Tensor | None,
     context: Tensor,
     steps: int = 50,
@@ -128,12 +132,12 @@ def sample(
     on_group: Callable[[slice, Tensor], None] | None = None,
     frames_done: int = 0,
 ) -> Tensor:
-    """Denoises a clip; returns clean latents [F, 4, h, w].
+    """Denoises a clip; returns clean latents [F, 4, h, w], in the dtype of `noise`.
 
     Args:
         noise: [F, 4, h, w], or [1, 4, h, w] shared by all frames (the original's way: steadier clips).
         reference_latents: [1, 4, h, w] for the whole clip, or [F, 4, h, w] one per frame; a sequence of such
-            tensors gives several references, whose banks are concatenated.
+            tensors gives several references, whose banks are concatenated; None: no appearance control.
         pose: [F, 3, s*h, s*w] in [0, 1], or None for appearance alone.
         context: text states [1, S, D] or [F, S, D], the same in both halves of the guidance.
         scheduler: a name in `SCHEDULERS`, or a diffusers scheduler (used as a template, never changed).
@@ -143,16 +147,22 @@ def sample(
         frames_done: skip this many frames of earlier groups (a resumed job).
     """
     template = make_scheduler(scheduler) if isinstance(scheduler, str) else scheduler
-    references = [reference_latents] if isinstance(reference_latents, Tensor) else list(reference_latents)
-    clip = _Clip(model, references, pose, context, guidance or Guidance(guidance_scale), plan or FramePlan(), seed)
+    references = [reference_latents] if isinstance(reference_latents, Tensor) else list(reference_latents or ())
+    dtype = next(model.unet.parameters()).dtype
+    references = [reference.to(dtype) for reference in references]
+    pose, context = None if pose is None else pose.to(dtype), context.to(dtype)
+    plan = plan or FramePlan()
+    batch = min(plan.batch, frames_that_fit(model, *noise.shape[-2:]))
+    clip = _Clip(model, references, pose, context, guidance or Guidance(guidance_scale), plan, batch, seed)
     frames = len(pose) if pose is not None else len(noise)
     group = frames if clip.plan.group is None or model.motion is not None else clip.plan.group
-    banks: dict[int, Bank] | None = {} if group < frames else None
+    banks: dict[float, Bank] | None = {} if group < frames else None
     done: list[Tensor] = []
     for first in range(frames_done, frames, group):
         span = slice(first, min(first + group, frames))
         start = noise if len(noise) == 1 else noise[span]
         latents = clip.denoise(start, span, copy.deepcopy(template), steps, frames, banks, progress)
+        latents = latents.to(noise.dtype)
         done.append(latents)
         if on_group is not None:
             on_group(span, latents)
@@ -169,6 +179,7 @@ class _Clip:
     context: Tensor
     guidance: Guidance
     plan: FramePlan
+    batch: int
     seed: int
 
     def denoise(
@@ -178,20 +189,20 @@ class _Clip:
         scheduler: Any,
         steps: int,
         frames_in_all: int,
-        banks: dict[int, Bank] | None,
+        banks: dict[float, Bank] | None,
         progress: Progress | None,
     ) -> Tensor:
         """All steps for the frames of `span`."""
         scheduler.set_timesteps(steps, device=noise.device)
         count = span.stop - span.start
-        latents = noise * scheduler.init_noise_sigma
+        latents = noise.float() * scheduler.init_noise_sigma
         hints = self._hints(span)
         # One generator per frame, all alike: a frame's noise does not depend on who is beside it.
         generators = [torch.Generator().manual_seed(self.seed) for _ in range(count)]
         offsets = torch.Generator().manual_seed(self.seed)
         timesteps = scheduler.timesteps
         for step, t in enumerate(timesteps):
-            bank = self._bank(t, banks)
+            bank = self.model.project_bank(self._bank(t, banks))  # the last timestep's bank is gone by now
             guided = self.guidance.active(step, len(timesteps))
             scaled = scheduler.scale_model_input(latents, t)
             prediction = self._predict(scaled, t, bank, hints, span, guided, offsets)
@@ -206,10 +217,12 @@ class _Clip:
         if self.pose is None:
             return None
         maps = self.pose[span]
-        return torch.cat([self.model.hint(chunk) for chunk in torch.split(maps, self.plan.batch)])
+        return torch.cat([self.model.hint(chunk) for chunk in torch.split(maps, self.batch)])
 
-    def _bank(self, t: Tensor, banks: dict[int, Bank] | None) -> Bank:
-        key = int(t)
+    def _bank(self, t: Tensor, banks: dict[float, Bank] | None) -> Bank:
+        if not self.references:
+            return {}
+        key = float(t)
         if banks is not None and key in banks:
             return banks[key]
         bank = join_references(
@@ -228,44 +241,41 @@ class _Clip:
         self,
         latents: Tensor,
         t: Tensor,
-        bank: Bank,
+        bank: ProjectedBank,
         hints: Tensor | None,
         span: slice,
         guided: bool,
         offsets: torch.Generator,
     ) -> Tensor:
-        """The (guided) prediction for all frames of the span: [count, 4, h, w]."""
+        """The (guided) prediction for all frames of the span: float32 [count, 4, h, w]."""
         count = span.stop - span.start
+        latents = latents.to(self.context.dtype)
         shared = len(latents) == 1 and count > 1  # the first step: all frames still look alike
-        unconditional = None
-        if guided and shared and len(self.context) == 1 and self.model.motion is None:
-            unconditional = self.model.denoise(latents, t.reshape(1), self.context[:1])
+        once = guided and shared and len(self.context) == 1 and self.model.motion is None
+        unconditional = self.model.denoise(latents, t.reshape(1), self.context).float() if once else None
         latents = latents.expand(count, -1, -1, -1)
-        total = torch.zeros_like(latents)
-        visits = torch.zeros(count, dtype=latents.dtype, device=latents.device)
+        total = torch.zeros(latents.shape, device=latents.device)
+        visits = torch.zeros(count, device=latents.device)
         for frames in self._batches(count, offsets):
             index = torch.tensor(frames, device=latents.device)
-            x = latents[index]
-            where = index + span.start
+            x, where = latents[index], index + span.start
             prediction = self._conditional(x, t, bank, None if hints is None else hints[index], where)
             if guided:
-                timestep = t.reshape(1).expand(len(x))
-                u = (
-                    unconditional
-                    if unconditional is not None
-                    else self.model.denoise(x, timestep, self._context(where))
-                )
+                u = self._unconditional(x, t, where) if unconditional is None else unconditional
                 prediction = u + self.guidance.scale * (prediction - u)
-            total.index_add_(0, index, prediction.to(total.dtype))
+            total.index_add_(0, index, prediction)
             visits.index_add_(0, index, torch.ones_like(index, dtype=visits.dtype))
         return total / visits[:, None, None, None]
 
-    def _conditional(self, x: Tensor, t: Tensor, bank: Bank, hints: Tensor | None, where: Tensor) -> Tensor:
+    def _conditional(self, x: Tensor, t: Tensor, bank: ProjectedBank, hints: Tensor | None, where: Tensor) -> Tensor:
         timestep = t.reshape(1).expand(len(x))
         context = self._context(where)
-        rows = {name: states if len(states) == 1 else states[where] for name, states in bank.items()}
+        rows = {name: KeysValues(*(s if len(s) == 1 else s[where] for s in entry)) for name, entry in bank.items()}
         residuals = None if hints is None else self.model.pose_residuals(x, timestep, context, hints)
-        return self.model.denoise(x, timestep, context, rows, residuals)
+        return self.model.denoise(x, timestep, context, rows or None, residuals).float()
+
+    def _unconditional(self, x: Tensor, t: Tensor, where: Tensor) -> Tensor:
+        return self.model.denoise(x, t.reshape(1).expand(len(x)), self._context(where)).float()
 
     def _context(self, where: Tensor) -> Tensor:
         return self.context if len(self.context) == 1 else self.context[where]
@@ -275,8 +285,8 @@ class _Clip:
             offset = int(torch.randint(count, (1,), generator=offsets))
             yield from ring_windows(count, self.plan.window, self.plan.stride, offset)
         else:
-            for first in range(0, count, self.plan.batch):
-                yield list(range(first, min(first + self.plan.batch, count)))
+            for first in range(0, count, self.batch):
+                yield list(range(first, min(first + self.batch, count)))
 
 
 def _scheduler_step(

@@ -1,0 +1,116 @@
+"""Speed changes no frame: any way of sharing the work gives what the plain loop gives, frame by frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from magicpose.model import MagicPoseModel
+from magicpose.sampling import FramePlan, Guidance, make_scheduler, sample
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+few = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+SCALE = 3.0
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+@pytest.fixture(scope="module")
+def model(tiny_sd: Path) -> MagicPoseModel:
+    from magicpose.pipeline import MagicPosePipeline
+
+    return MagicPosePipeline.from_pretrained(tiny_sd).model
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def maps(frames: int) -> Tensor:
+    return torch.rand(frames, 3, 64, 64, generator=torch.Generator().manual_seed(7))
+
+
+NOISE, REFERENCE, OTHER, CONTEXT = draw(1, 4, 8, 8), draw(1, 4, 8, 8, seed=1), draw(1, 4, 8, 8, seed=2), draw(1, 8, 16)
+
+
+@torch.no_grad()
+def plain_loop(
+    model: MagicPoseModel, noise: Tensor, references: list[Tensor], pose: Tensor, steps: int, guidance: Guidance,
+    name: str = "ddim",
+) -> Tensor:  # fmt: skip
+    """The oracle: one frame after the other, everything anew at each step."""
+    frames = []
+    for index in range(len(pose)):
+        scheduler, x = make_scheduler(name), noise[index % len(noise)][None]
+        scheduler.set_timesteps(steps)
+        for step, t in enumerate(scheduler.timesteps):
+            banks = [model.reference_bank(reference, t[None], CONTEXT) for reference in references]
+            bank = {layer: torch.cat([each[layer] for each in banks], dim=1) for layer in banks[0]}
+            prediction = model(x, t[None], CONTEXT, bank=bank, pose=pose[index : index + 1])
+            if guidance.start <= (step + 0.5) / steps <= guidance.stop:
+                u = model(x, t[None], CONTEXT)
+                prediction = u + guidance.scale * (prediction - u)
+            x = scheduler.step(prediction, t, x).prev_sample
+        frames.append(x)
+    return torch.cat(frames)
+
+
+@few
+@given(
+    frames=st.integers(1, 4),
+    shared=st.booleans(),
+    references=st.integers(1, 2),
+    batch=st.integers(1, 5),
+    group=st.none() | st.integers(1, 5),
+    name=st.sampled_from(["ddim", "dpm++2m", "unipc"]),
+    stop=st.sampled_from([1.0, 0.5]),
+)
+def test_any_plan_gives_the_plain_loop(
+    model: MagicPoseModel, frames: int, shared: bool, references: int, batch: int, group: int | None, name: str,
+    stop: float,
+) -> None:  # fmt: skip
+    noise = NOISE if shared else draw(frames, 4, 8, 8, seed=3)
+    people, pose, guidance = [REFERENCE, OTHER][:references], maps(frames), Guidance(SCALE, stop=stop)
+    fast = sample(
+        model, noise, people, pose, CONTEXT, 3, scheduler=name, guidance=guidance, plan=FramePlan(batch, group)
+    )
+    torch.testing.assert_close(fast, plain_loop(model, noise, people, pose, 3, guidance, name), **CLOSE)
+
+
+@few
+@given(order=st.permutations(range(4)), name=st.sampled_from(["ddim", "lcm", "tcd"]))
+def test_a_frame_does_not_depend_on_its_company(model: MagicPoseModel, order: list[int], name: str) -> None:
+    pose = maps(4)
+    together = sample(model, NOISE, REFERENCE, pose, CONTEXT, 2, SCALE, name)
+    shuffled = sample(model, NOISE, REFERENCE, pose[order], CONTEXT, 2, SCALE, name, plan=FramePlan(3))
+    torch.testing.assert_close(shuffled, together[order], **CLOSE)
+    alone = sample(model, NOISE, REFERENCE, pose[order[:1]], CONTEXT, 2, SCALE, name)
+    torch.testing.assert_close(alone, together[order[:1]], **CLOSE)
+
+
+@few
+@given(first=st.integers(0, 100), second=st.integers(101, 200))
+def test_several_references_are_their_banks_joined_in_any_order(model: MagicPoseModel, first: int, second: int) -> None:
+    people = [draw(1, 4, 8, 8, seed=first), draw(1, 4, 8, 8, seed=second)]
+    forth = sample(model, NOISE, people, maps(1), CONTEXT, 2, SCALE)
+    back = sample(model, NOISE, people[::-1], maps(1), CONTEXT, 2, SCALE)
+    torch.testing.assert_close(forth, back, **CLOSE)
+    assert not torch.allclose(forth, sample(model, NOISE, people[:1], maps(1), CONTEXT, 2, SCALE), **CLOSE)
+
+
+@few
+@given(t=st.integers(0, 999), batch=st.integers(1, 3))
+def test_a_projected_bank_is_the_bank(model: MagicPoseModel, t: int, batch: int) -> None:
+    x, timestep = draw(batch, 4, 8, 8, seed=t), torch.tensor([t])
+    with torch.no_grad():
+        bank = model.reference_bank(REFERENCE, timestep, CONTEXT)
+        states = model(x, timestep.expand(batch), CONTEXT, bank=bank)
+        projected = model(x, timestep.expand(batch), CONTEXT, bank=model.project_bank(bank))
+        without = model(x, timestep.expand(batch), CONTEXT)
+    torch.testing.assert_close(projected, states, **CLOSE)
+    assert not torch.allclose(projected, without, **CLOSE)
