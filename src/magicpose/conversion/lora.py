@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,9 @@ from torch import Tensor
 
 from magicpose.conversion.files import check_finite
 from magicpose.errors import UserError
+
+# diffusers' old spelling of CLIP's attention projections
+CLIP_NAMES = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"}
 
 
 def lora_loader(unet: Any, text_encoder: Any | None = None) -> Any:
@@ -64,6 +68,12 @@ def _check_layers(renamed: Mapping[str, Any], unet: Any, text_encoder: Any | Non
     }
     for key in renamed:
         part, _, path = key.partition(".")
-        layer = path.split(".lora")[0].split(".alpha")[0].removeprefix("text_model.")
-        if part not in layers or layer not in layers[part]:
+        if part not in layers or _layer(path) not in layers[part]:
             raise UserError(f"{source}: {key} has no layer in this base; take a LoRA made for Stable Diffusion 1.5")
+
+
+def _layer(path: str) -> str:
+    """Module path behind a key: `attn1.to_q.lora_A.weight` and `attn1.processor.to_q_lora.down.weight` are one layer."""
+    stem = re.split(r"(?:_lora|\.lora\w*|\.alpha)(?:\.|$)", path)[0].replace(".processor.", ".")
+    parent, _, leaf = stem.removeprefix("text_model.").rpartition(".")
+    return f"{parent}.{CLIP_NAMES.get(leaf, leaf) if parent.endswith('self_attn') else leaf}"

@@ -21,7 +21,7 @@ pytest.importorskip("peft", reason="LoRA needs the lora extra")
 
 RANK, ALPHA = 2, 4.0
 UNET_LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
-TEXT_LAYER = "text_model.encoder.layers.1.self_attn.q_proj"
+TEXT_LAYER = "text_model.encoder.layers.1.self_attn.out_proj"
 
 
 def factors() -> dict[str, tuple[Tensor, Tensor]]:
