@@ -1,0 +1,57 @@
+"""Packs the trained parts as the embedded model: fp16 safetensors in plain diffusers sub-folders.
+
+    python runs/pack_tiny.py out/tiny src/magicpose/weights/tiny
+
+Parts come from the newest finished stage that has them, so an unfinished recipe packs what there is.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+STAGES = ("vae", "joint", "pose_prior", "appearance", "pose")  # later ones win
+PARTS = ("vae", "text_encoder", "tokenizer", "unet", "appearance", "pose_controlnet", "scheduler")
+GUIDANCE = 2.0  # chosen on people of neither training nor evaluation
+LIMIT_MB = 72
+
+
+def main(source: Path, target: Path) -> None:
+    draft = target.with_name(target.name + ".part")
+    shutil.rmtree(draft, ignore_errors=True)
+    made_by: dict[str, str] = {}
+    for stage in STAGES:
+        for part in PARTS:
+            folder = source / stage / "export" / part
+            if folder.is_dir():
+                shutil.rmtree(draft / part, ignore_errors=True)
+                shutil.copytree(folder, draft / part)
+                made_by[part] = stage
+    for weights in draft.rglob("*.safetensors"):
+        halved = {
+            name: value.half() if value.is_floating_point() else value for name, value in load_file(weights).items()
+        }
+        assert all(torch.isfinite(value).all() for value in halved.values()), f"{weights} does not fit fp16"
+        save_file(halved, weights, metadata={"format": "pt"})
+    size_px = json.loads((source / "vae/export/model_index.json").read_text())["size_px"]
+    index = {
+        "_class_name": "MagicPosePipeline",
+        "guidance_scale": GUIDANCE,
+        "image_size": size_px,
+        "made_by": made_by,
+    }
+    (draft / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+    megabytes = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file()) / 1e6
+    assert megabytes <= LIMIT_MB, f"{megabytes:.1f} MB is more than the package may hold"
+    shutil.rmtree(target, ignore_errors=True)
+    draft.rename(target)
+    print(f"{target}: {megabytes:.1f} MB; {made_by}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
