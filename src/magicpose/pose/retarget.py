@@ -39,7 +39,10 @@ _HANDS = ((7, slice(18, 39)), (4, slice(39, 60)))  # wrist, the hand's rows amon
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody in T frames: `points` [T, 130, 3], `body` [T, 19, 3] (the 18 and the hip centre), head and lengths."""
+    """Somebody in T frames: `points` [T, 130, 3], head and lengths, and `body` [T, 19, 3].
+
+    `body` is the 18 points and the hip centre, a wrist that is not seen put where its hand is.
+    """
 
     points: Floats
     body: Floats
@@ -49,7 +52,14 @@ class Person:
     @classmethod
     def of(cls, points: Points) -> Person:
         fit = heads.fit_heads(points)
-        return cls(points.astype(float), with_hip_centre(points[:, :18]), fit, measure(points, fit))
+        body = with_hip_centre(points[:, :18])
+        for wrist, rows in _HANDS:
+            hand = points[:, rows].astype(float)
+            shown = hand[..., 2:] > 0
+            middle = (hand * shown).sum(1) / np.maximum(shown.sum(1), 1)
+            start = np.where(hand[:, 0, 2:] > 0, hand[:, 0], middle)
+            body[:, wrist] = np.where(body[:, wrist, 2:] > 0, body[:, wrist], start)
+        return cls(points.astype(float), body, fit, measure(points, fit))
 
 
 def on_canvas(points: Points, old: tuple[int, int], new: tuple[int, int]) -> Points:
@@ -153,11 +163,10 @@ def _attach_head(
 
 
 def _attach_hands(out: Floats, driver: Person, rate: float) -> None:
-    """Hands into `out` [T, 130, 3] at their wrists; a hand without its wrist has nothing to hang on and goes."""
+    """Hands into `out` [T, 130, 3] at their wrists."""
     for wrist, rows in _HANDS:
-        vectors = driver.points[:, rows, :2] - driver.points[:, wrist, None, :2]
+        vectors = driver.points[:, rows, :2] - driver.body[:, wrist, None, :2]
         out[:, rows, :2] = out[:, wrist, None, :2] + rate * vectors
-        out[driver.points[:, wrist, 2] <= 0, rows] = 0
 
 
 def _fit(driver: Person, reference: Person, part: Part, reshape: bool) -> Floats:
@@ -169,10 +178,10 @@ def _fit(driver: Person, reference: Person, part: Part, reshape: bool) -> Floats
     root, fit = _root(driver, reference), driver.head
     out = driver.points.copy()
     if root is None:
+        old, rate = filled(fit.origin, fit.valid), np.full(len(out), size)
         new = _about_middle(fit.origin, fit.valid, size)
         new = new + (reference.head.origin[0] - np.median(new[fit.valid], axis=0))
-        old, rate = fit.origin, np.full(len(out), size)
-        out[..., :2] = new[:, None] + size * (driver.points[..., :2] - filled(old, fit.valid)[:, None])
+        out[:, :18, :2] = new[:, None] + size * (driver.body[:, :18, :2] - old[:, None])
     else:
         there = driver.body[:, root, 2] > 0
         grown = _grow(driver.body, ratio, root, _about_middle(driver.body[:, root, :2], there, size))
@@ -180,9 +189,8 @@ def _fit(driver: Person, reference: Person, part: Part, reshape: bool) -> Floats
         grown[..., :2] += shift(grown, driver.body, reference.body, size, width)[:, None]
         out[:, :18, :2] = grown[:, :18, :2]
         neck = driver.body[:, NECK, 2] > 0
-        carrier = np.where(neck, NECK, root)
-        rows = np.arange(len(out))
-        new, old = grown[rows, carrier, :2], driver.body[rows, carrier, :2]
+        new = np.where(neck[:, None], grown[:, NECK, :2], grown[:, root, :2])
+        old = np.where(neck[:, None], driver.body[:, NECK, :2], filled(driver.body[:, root, :2], there))
         rate = np.where(neck, ratio["neck"], size)
     _attach_head(out, (new, old, rate), driver, _head_points(driver, reference, ratio, part, reshape), ratio)
     _attach_hands(out, driver, ratio["palm"])

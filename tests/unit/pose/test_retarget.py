@@ -142,6 +142,24 @@ def test_longer_forearms_bring_larger_hands() -> None:
     assert np.median(hand / own) == pytest.approx(1.3, rel=0.1)
 
 
+def test_a_hand_whose_wrist_is_outside_follows_the_rest() -> None:
+    driver, truth = clip(A, MOVES), clip(B, MOVES)
+    alone = PoseTrack(tuple(without(p, [6, 7, 18, 19]) for p in driver), SIZE)
+    out = retarget(alone, figure(B, REST)).stacked()
+    assert (out[:, 20:39, 2] > 0).all() and (out[:, [7, 18], 2] == 0).all()
+    assert np.abs(out - truth.stacked())[:, 20:39, :2].mean() < 0.25 * WIDTH
+
+
+@pytest.mark.parametrize("seen", [range(60, 130), [3, 4, 6, 7]])
+def test_a_frame_without_what_carries_it_stays_in_line(seen: range | list[int]) -> None:
+    """Face or arms alone for a frame, neck and hips lost: still where they belong."""
+    poses = list(clip(A, MOVES))
+    poses[10] = without(poses[10], [n for n in range(130) if n not in seen])
+    broken = retarget(PoseTrack(tuple(poses), SIZE), figure(B, REST)).stacked()
+    whole = retarget(clip(A, MOVES), figure(B, REST)).stacked()
+    assert np.abs(broken - whole)[10][list(seen), :2].max() < 0.35 * WIDTH
+
+
 def test_another_canvas_takes_the_track_over() -> None:
     out = retarget(clip(A, MOVES), figure(A, REST), size=(320, 320), align="off")
     assert out.size == (320, 320)
