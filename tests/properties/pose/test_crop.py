@@ -62,8 +62,8 @@ def test_a_crop_shows_what_is_there(x: float, y: float, size: float, angle: floa
     v, u = np.mgrid[:size_px, :size_px]
     expected = roi.to_frame(((np.stack([u, v], -1) + 0.5) / size_px).astype(np.float32)) - 0.5
     apart = pixels[..., :2] / 4 - expected
-    assert np.abs(apart).max() < 0.3  # the values are cut down to whole numbers
-    assert -0.2 < apart.mean() < 0.1
+    assert np.abs(apart).max() < 0.4  # values are rounded when averaged, and cut down to whole numbers: up to 3/8
+    assert -0.3 < apart.mean() < 0.15
     assert (pixels[..., 2] == 7).all()
 
 
