@@ -48,7 +48,8 @@ def render_clip(
 ) -> Clip:
     """The clip of `seed`, `frames` square pictures of `size` pixels.
 
-    The same seed gives the same clip in any process; another size or a longer clip shows the same person and scene.
+    The same seed gives the same clip in any process. Another size shows the very same scene; a longer clip begins with
+    the same motion, though the camera may stand differently to keep all of it in the picture.
     """
     return _render(seed, seed, frames, size, framing, style, fps)
 

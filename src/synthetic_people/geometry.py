@@ -70,8 +70,7 @@ def refine(faces: Array, chosen: Array) -> tuple[Array, Array]:
     keys = edges[..., 0].astype(np.int64) << 32 | edges[..., 1]
     marked = np.unique(keys[chosen])
     first = int(faces.max()) + 1
-    place = np.searchsorted(marked, keys).clip(max=len(marked) - 1)
-    middle = np.where(marked[place] == keys, place + first, -1)
+    middle = np.where(np.isin(keys, marked), np.searchsorted(marked, keys) + first, -1)
     out = []
     for corner, mid in zip(faces.tolist(), middle.tolist()):
         out += _split(corner, mid)

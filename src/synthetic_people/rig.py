@@ -239,7 +239,7 @@ class Rig:
             lever = np.linalg.norm((back[0] - self.joint(f"upperarm01.{side}"))[..., [0, 2]], axis=-1)
             angle = (depth / np.maximum(lever, 0.15)).max(1).clip(0, 0.9)
             # turn the arm about the axis that moves it towards -y
-            axis = np.cross(unit(upper[:, k] + lower[:, k]), [0, -1.0, 0]) + [1e-6, 0, 0]
+            axis = np.cross(unit(upper[:, k] + lower[:, k]), [0, -1.0, 0]) + np.array([1e-6, 0, 0])
             swing = rotation(axis, angle)
             upper[:, k], lower[:, k] = apply(swing, upper[:, k]), apply(swing, lower[:, k])
         return replace(poses, upper=upper, lower=lower)
