@@ -169,6 +169,8 @@ _CHECKS: tuple[Callable[[_Case], Finding | None], ...] = (
 def diagnose(track: PoseTrack, to: Pose, size: tuple[int, int] | None = None) -> Diagnosis:
     """What to expect of `retarget(track, to, size)`. After a refusal only that is reported."""
     size = size or track.size
+    if not len(track):
+        return Diagnosis((Finding("refuse", "person", "the driver has 0 frames", 0.0),))
     driver = Person.of(on_canvas(track.stacked(), track.size, size))
     reference = Person.of(to.stacked()[None])
     result: NDArray[np.float32] | None = None

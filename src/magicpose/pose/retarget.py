@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from magicpose.errors import UserError
 from magicpose.pose import head as heads
+from magicpose.pose.draw import THRESHOLD
 from magicpose.pose.keypoints import Points, Pose, PoseTrack
 from magicpose.pose.placement import MOST_FRAMES, NECK, filled, shift
 from magicpose.pose.proportions import HIP_CENTRE, NAMES, Proportions, measure, ratios, with_hip_centre
@@ -51,6 +52,8 @@ class Person:
 
     @classmethod
     def of(cls, points: Points) -> Person:
+        """From [T, 130, 3]; what would not be drawn for its low score is not there."""
+        points = np.where(points[..., 2:] >= THRESHOLD, points, 0)
         fit = heads.fit_heads(points)
         body = with_hip_centre(points[:, :18])
         for wrist, rows in _HANDS:
@@ -225,8 +228,13 @@ def retarget(
     "off" changes nothing. `part`: "all"; "body" leaves the reference's expression; "face" takes the expression
     alone, on the reference as it stands. Points that the driver lacks stay absent.
 
-    Raises UserError where driver and reference have no part in common, or no face for part="face".
+    Points below the drawing threshold (score 0.3) count as absent, in both.
+
+    Raises UserError for a track without frames, where driver and reference have no part in common, or no face for
+    part="face".
     """
+    if not len(track):
+        raise UserError("The driver has no frames: detect poses in another video, or load another track.")
     size = size or track.size
     points = on_canvas(track.stacked(), track.size, size)
     if align == "off":

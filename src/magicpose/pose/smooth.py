@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from magicpose.pose.draw import THRESHOLD
 from magicpose.pose.keypoints import PoseTrack
 
 Floats = NDArray[np.float64]
@@ -30,7 +31,6 @@ _SIDES = (
 _SWAP_PRICE = 0.02  # per frame of saying "swapped", in squared shoulder widths: ties go to the detector
 _OUT_AND_BACK = 3.0  # an outlier is that much farther from its neighbours' middle than they are from it
 _UNUSUAL = 6.0  # and that many times the point's own median
-_FILLED_SCORE = 0.5  # times the lower score of the two ends
 _BANDWIDTHS = (0.25, 0.5, 1.0)  # of `smooth_s`
 
 
@@ -38,12 +38,14 @@ _BANDWIDTHS = (0.25, 0.5, 1.0)  # of `smooth_s`
 class RepairOptions:
     """What is mended, and how far. Every zero or False turns its step off.
 
-    `swaps`: mend left and right exchanged. `jump`: a point that leaves its path by more than this many shoulder widths
-    for one or two frames and comes back is removed. `gap_s`: seconds without a point, sighted before and after,
-    that are bridged; `hand_gap_s` the same for hands, which move fast and are not to be invented. `smooth_s`: the
-    widest smoothing kernel (standard deviation in seconds); each point gets the width that predicts it best.
+    `least_score`: points that the detector trusts less are absent. `swaps`: mend left and right exchanged. `jump`: a
+    point that leaves its path by more than this many shoulder widths for one or two frames and comes back is removed.
+    `gap_s`: seconds without a point, sighted before and after, that are bridged; `hand_gap_s` the same for hands,
+    which move fast and are not to be invented. `smooth_s`: the widest smoothing kernel (standard deviation in
+    seconds); each point gets the width that predicts it best.
     """
 
+    least_score: float = THRESHOLD
     swaps: bool = True
     jump: float = 0.35
     gap_s: float = 0.4
@@ -130,7 +132,7 @@ def _drop_jumps(points: Floats, limit_px: float) -> Floats:
 
 
 def _fill_gaps(points: Floats, longest: NDArray[np.int64]) -> Floats:
-    """Gaps of at most `longest` [n] frames in straight lines."""
+    """Gaps of at most `longest` [n] frames in straight lines, with the lower score of the two ends."""
     out = points.copy()
     for n in range(points.shape[1]):
         there = np.flatnonzero(points[:, n, 2] > 0)
@@ -138,7 +140,7 @@ def _fill_gaps(points: Floats, longest: NDArray[np.int64]) -> Floats:
             if 1 < b - a <= longest[n] + 1:
                 share = np.arange(1, b - a)[:, None] / (b - a)
                 out[a + 1 : b, n, :2] = (1 - share) * points[a, n, :2] + share * points[b, n, :2]
-                out[a + 1 : b, n, 2] = _FILLED_SCORE * min(points[a, n, 2], points[b, n, 2])
+                out[a + 1 : b, n, 2] = min(points[a, n, 2], points[b, n, 2])
     return out
 
 
@@ -196,6 +198,7 @@ def repair(track: PoseTrack, options: RepairOptions | None = None) -> PoseTrack:
     if not len(track):
         return track
     points = track.stacked().astype(float)
+    points[(points[..., 2] < options.least_score) | (points[..., 2] <= 0)] = 0
     size = person_size(points)
     if options.swaps:
         points = _mend_swaps(points, size)

@@ -40,6 +40,10 @@ def test_an_empty_driver_is_refused() -> None:
     assert (diagnosis.level, _about(diagnosis, "person")) == ("refuse", 0)
 
 
+def test_a_driver_without_frames_is_refused() -> None:
+    assert diagnose(PoseTrack((), SIZE), figure(A, REST)).level == "refuse"
+
+
 def test_nothing_in_common_is_refused() -> None:
     legs_only = without(figure(A, REST), [*range(8), *range(14, 130)])
     face_only = without(figure(A, REST), range(60))

@@ -160,6 +160,18 @@ def test_a_frame_without_what_carries_it_stays_in_line(seen: range | list[int]) 
     assert np.abs(broken - whole)[10][list(seen), :2].max() < 0.35 * WIDTH
 
 
+def test_points_too_doubtful_to_draw_do_not_count() -> None:
+    guessed = figure(B, REST).stacked()
+    guessed[[9, 10, 12, 13]] = (0, 0, 0.1)
+    clear = retarget(clip(A, MOVES), without(figure(B, REST), [9, 10, 12, 13])).stacked()
+    np.testing.assert_array_equal(retarget(clip(A, MOVES), Pose.from_stacked(guessed)).stacked(), clear)
+
+
+def test_a_track_without_frames_is_refused() -> None:
+    with pytest.raises(UserError, match="no frames"):
+        retarget(PoseTrack((), SIZE), figure(B, REST))
+
+
 def test_another_canvas_takes_the_track_over() -> None:
     out = retarget(clip(A, MOVES), figure(A, REST), size=(320, 320), align="off")
     assert out.size == (320, 320)

@@ -10,7 +10,7 @@ from magicpose.pose.keypoints import PoseTrack
 from magicpose.pose.smooth import RepairOptions, _local_quadratic, person_size, repair
 from stick_people import SIZE, Body, clip, wandering
 
-OFF = RepairOptions(swaps=False, jump=0, gap_s=0, hand_gap_s=0, smooth_s=0)
+OFF = RepairOptions(least_score=0, swaps=False, jump=0, gap_s=0, hand_gap_s=0, smooth_s=0)
 EXACT = clip(Body(), wandering(40)).stacked()
 WIDTH = person_size(EXACT)
 ARMS = ([3, 4], [6, 7])
@@ -44,9 +44,10 @@ def test_jitter_falls_and_the_points_get_nearer_the_truth() -> None:
 def test_what_the_detector_trusts_counts_more() -> None:
     doubtful = EXACT.copy()
     doubtful[20, :, :2] += 0.2 * WIDTH
-    sure = _repaired(doubtful, RepairOptions(jump=0))
+    options = RepairOptions(least_score=0, jump=0)
+    sure = _repaired(doubtful, options)
     doubtful[20, :, 2] = 0.01
-    unsure = _repaired(doubtful, RepairOptions(jump=0))
+    unsure = _repaired(doubtful, options)
     assert np.abs(unsure - EXACT)[20, :, :2].mean() < 0.5 * np.abs(sure - EXACT)[20, :, :2].mean()
 
 
@@ -91,7 +92,12 @@ def test_gaps_are_bridged_up_to_their_length(length: int, filled: bool) -> None:
     assert ((out[5 : 5 + length, 3, 2] > 0) == filled).all()
     if filled:
         assert np.abs(out - EXACT)[5 : 5 + length, 3, :2].max() < 0.3 * WIDTH
-        assert (out[5 : 5 + length, 3, 2] <= 0.5).all()
+
+
+def test_what_is_hardly_trusted_is_bridged_not_believed() -> None:
+    doubtful = EXACT.copy()
+    doubtful[20:23, 4] = (0, 0, 0.1)
+    assert np.abs(_repaired(doubtful) - EXACT)[20:23, 4, :2].max() < 0.2 * WIDTH
 
 
 def test_a_hand_unseen_for_long_is_not_invented() -> None:
