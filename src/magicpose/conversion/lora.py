@@ -73,7 +73,7 @@ def _check_layers(renamed: Mapping[str, Any], unet: Any, text_encoder: Any | Non
 
 
 def _layer(path: str) -> str:
-    """Module path behind a key: `attn1.to_q.lora_A.weight` and `attn1.processor.to_q_lora.down.weight` are one layer."""
+    """Module path behind a key; `attn1.to_q.lora_A.weight`, `attn1.processor.to_q_lora.down.weight` are one layer."""
     stem = re.split(r"(?:_lora|\.lora\w*|\.alpha)(?:\.|$)", path)[0].replace(".processor.", ".")
     parent, _, leaf = stem.removeprefix("text_model.").rpartition(".")
     return f"{parent}.{CLIP_NAMES.get(leaf, leaf) if parent.endswith('self_attn') else leaf}"
