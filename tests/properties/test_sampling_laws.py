@@ -14,10 +14,14 @@ from magicpose.model import MagicPoseModel
 from magicpose.sampling import FramePlan, Guidance, make_scheduler, sample
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-few = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 SCALE = 3.0
-CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+def same(actual: Tensor, wanted: Tensor) -> bool:
+    """Equal to float32 rounding, on the scale of the largest value (latents of random networks reach 50)."""
+    return bool((actual - wanted).abs().max() <= 1e-5 * wanted.abs().max())
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +83,7 @@ def test_any_plan_gives_the_plain_loop(
     fast = sample(
         model, noise, people, pose, CONTEXT, 3, scheduler=name, guidance=guidance, plan=FramePlan(batch, group)
     )
-    torch.testing.assert_close(fast, plain_loop(model, noise, people, pose, 3, guidance, name), **CLOSE)
+    assert same(fast, plain_loop(model, noise, people, pose, 3, guidance, name))
 
 
 @few
@@ -88,9 +92,9 @@ def test_a_frame_does_not_depend_on_its_company(model: MagicPoseModel, order: li
     pose = maps(4)
     together = sample(model, NOISE, REFERENCE, pose, CONTEXT, 2, SCALE, name)
     shuffled = sample(model, NOISE, REFERENCE, pose[order], CONTEXT, 2, SCALE, name, plan=FramePlan(3))
-    torch.testing.assert_close(shuffled, together[order], **CLOSE)
+    assert same(shuffled, together[order])
     alone = sample(model, NOISE, REFERENCE, pose[order[:1]], CONTEXT, 2, SCALE, name)
-    torch.testing.assert_close(alone, together[order[:1]], **CLOSE)
+    assert same(alone, together[order[:1]])
 
 
 @few
@@ -99,8 +103,8 @@ def test_several_references_are_their_banks_joined_in_any_order(model: MagicPose
     people = [draw(1, 4, 8, 8, seed=first), draw(1, 4, 8, 8, seed=second)]
     forth = sample(model, NOISE, people, maps(1), CONTEXT, 2, SCALE)
     back = sample(model, NOISE, people[::-1], maps(1), CONTEXT, 2, SCALE)
-    torch.testing.assert_close(forth, back, **CLOSE)
-    assert not torch.allclose(forth, sample(model, NOISE, people[:1], maps(1), CONTEXT, 2, SCALE), **CLOSE)
+    assert same(forth, back)
+    assert not same(forth, sample(model, NOISE, people[:1], maps(1), CONTEXT, 2, SCALE))
 
 
 @few
@@ -112,5 +116,5 @@ def test_a_projected_bank_is_the_bank(model: MagicPoseModel, t: int, batch: int)
         states = model(x, timestep.expand(batch), CONTEXT, bank=bank)
         projected = model(x, timestep.expand(batch), CONTEXT, bank=model.project_bank(bank))
         without = model(x, timestep.expand(batch), CONTEXT)
-    torch.testing.assert_close(projected, states, **CLOSE)
-    assert not torch.allclose(projected, without, **CLOSE)
+    assert same(projected, states)
+    assert not same(projected, without)
