@@ -21,6 +21,7 @@ FRAMINGS: dict[Framing, str] = {
     "head": "head of",
     "face": "close-up of",
 }
+_UNSAID_BEARDS = ("none", "stubble")
 _SHOWS_BOTTOM = ("full", "knee", "half")
 _NO_ARTICLE = ("trousers", "wide trousers", "shorts", "leggings")
 
@@ -43,7 +44,7 @@ def describe(person: Person, framing: Framing, background: Background, motion: s
         "framing": FRAMINGS[framing],
         "person": _words("an old" if identity.old else "a young", "man" if identity.male else "woman"),
         "hair": style.words.format(hair_colour),
-        "beard": "" if person.beard in ("none", "stubble") else person.beard,
+        "beard": "" if person.beard in _UNSAID_BEARDS else person.beard,
         "glasses": "glasses" if person.glasses else "",
         "top": _words("a", _cloth(wardrobe.top_cloth), TOPS[wardrobe.top].word),
         "bottom": _bottom(wardrobe.bottom, _cloth(wardrobe.bottom_cloth, wardrobe.denim)) if bottom else "",
@@ -73,7 +74,7 @@ def vocabulary() -> frozenset[str]:
         COLOUR_NAMES,
         HAIR_COLOURS,
         (style.words for style in STYLES.values()),
-        BEARDS,
+        (beard for beard in BEARDS if beard not in _UNSAID_BEARDS),
         (row.word for row in TOPS.values()),
         (row.word for row in BOTTOMS.values()),
         (row.word for row in PATTERNS.values()),
