@@ -29,6 +29,7 @@ _SIDES = (
     (tuple(_RIGHT), tuple(_LEFT)),
 )
 _SWAP_PRICE = 0.02  # per frame of saying "swapped", in squared shoulder widths: ties go to the detector
+_BEND_MOST = 1.0  # squared shoulder widths
 _OUT_AND_BACK = 3.0  # an outlier is that much farther from its neighbours' middle than they are from it
 _UNUSUAL = 6.0  # and that many times the point's own median
 _BANDWIDTHS = (0.25, 0.5, 1.0)  # of `smooth_s`
@@ -76,22 +77,26 @@ def _bridged(points: Floats) -> Floats:
     return out
 
 
-def _swapped(right: Floats, left: Floats) -> Flags:
-    """The frames [T] in which two sides [T, n, 2], in shoulder widths, are exchanged.
+def _swapped(right: Floats, left: Floats, known: Flags) -> Flags:
+    """The frames [T] in which two sides [T, n, 2], in shoulder widths, are exchanged; `known` [T, n]: both are seen.
 
     Viterbi over (swapped before, swapped now): the cheapest history by squared acceleration, plus a price per swap.
+    What is not seen costs nothing, and no single point more than `_BEND_MOST`, so that a jump convinces nobody.
     """
     frames = len(right)
-    straight, crossed = np.concatenate([right, left], 1), np.concatenate([left, right], 1)
-    both = np.stack([straight, crossed], axis=1)  # [T, state, 2n, 2]
-    cost = np.array([[0.0, _SWAP_PRICE], [_SWAP_PRICE, 2 * _SWAP_PRICE]])  # [before, now]
-    step = ((both[1, None, :] - both[0, :, None]) ** 2).sum(-1).mean(-1)
-    cost = cost + step
+    both = np.stack([np.concatenate([right, left], 1), np.concatenate([left, right], 1)], axis=1)  # [T, state, 2n, 2]
+    weight = np.concatenate([known, known], axis=1) / (2 * known.shape[1])
+    price = _SWAP_PRICE * np.arange(2)
+    cost = (
+        price[:, None]
+        + price
+        + _costs(both[1, None, :] - both[0, :, None], weight[0] * np.concatenate([known[1], known[1]]))
+    )
     back = np.zeros((frames, 2, 2), int)
     for t in range(2, frames):
-        # bend[a, b, c]: states a, b, c at t-2, t-1, t
+        # states a, b, c at t-2, t-1, t
         bend = both[t][None, None] - 2 * both[t - 1][None, :, None] + both[t - 2][:, None, None]
-        total = cost[:, :, None] + (bend**2).sum(-1).mean(-1) + _SWAP_PRICE * np.arange(2)
+        total = cost[:, :, None] + _costs(bend, weight[t - 2 : t + 1].min(0)) + price
         back[t] = total.argmin(0)
         cost = total.min(0)
     states = np.zeros(frames, int)
@@ -101,16 +106,20 @@ def _swapped(right: Floats, left: Floats) -> Flags:
     return states.astype(bool)
 
 
+def _costs(bend: Floats, weight: Floats) -> Floats:
+    """[..., 2n, 2] and [2n] -> [...]: weighted squared lengths, each limited."""
+    return (np.minimum((bend**2).sum(-1), _BEND_MOST) * weight).sum(-1)
+
+
 def _mend_swaps(points: Floats, size: float) -> Floats:
-    """Sides that were exchanged, exchanged back; judged by the pairs of points that half of the frames show."""
+    """Sides that were exchanged, exchanged back; judged by the pairs of points seen on both sides."""
     out = points.copy()
-    shown = (points[..., 2] > 0).mean(0) >= 0.5
     for right, left in _SIDES:
-        judges = [(r, q) for r, q in zip(right, left) if shown[r] and shown[q]]
-        if not judges or len(points) < 3:
+        seen = (points[:, right, 2] > 0) & (points[:, left, 2] > 0)
+        if not seen.any() or len(points) < 3:
             continue
-        one, other = (_bridged(points[:, side]) / size for side in zip(*judges))
-        rows = np.flatnonzero(_swapped(one, other))[:, None]
+        one, other = (_bridged(points[:, side]) / size for side in (right, left))
+        rows = np.flatnonzero(_swapped(one, other, seen))[:, None]
         out[rows, right], out[rows, left] = points[rows, left], points[rows, right]
     return out
 
