@@ -21,7 +21,7 @@ from magicpose.pose.keypoints import PoseTrack
 from synthetic_people import expression
 from synthetic_people.background import make_background
 from synthetic_people.geometry import unit
-from synthetic_people.keypoints import keypoints
+from synthetic_people.keypoints import joints, keypoints
 from synthetic_people.person import make_person
 from synthetic_people.pose import ARMS, HANDS, LEGS, Poses, stack_poses
 from synthetic_people.render import SAMPLES, Renderer
@@ -67,15 +67,66 @@ _CLAP = Key(0, ("pray", "pray"), ("open", "open"), face="grin")
 
 SCRIPTS: dict[str, list[Key]] = {
     "dance": [
-        Key(0.0, ("flex", "low out"), ("fist", "open"), ("step", "wide"), yaw=0.3, spine=(0, 0.1, 0.2), shift=0.06, face="smile"),
-        Key(0.14, ("up", "hip"), ("open", "fist"), ("wide", "wide"), yaw=-0.1, spine=(0, -0.12, -0.1), head=(0, -0.1, 0.1), face="grin"),
-        Key(0.28, ("up wide", "up wide"), ("open", "open"), ("wide", "wide"), spine=(-0.08, 0, 0), head=(-0.12, 0, 0), face="laugh"),
-        Key(0.42, ("hip", "up"), ("fist", "open"), ("wide", "step"), yaw=0.1, spine=(0, 0.12, 0.1), head=(0, 0.1, -0.1), face="grin"),
-        Key(0.56, ("low out", "flex"), ("open", "fist"), ("wide", "step"), yaw=-0.3, spine=(0, -0.1, -0.2), shift=-0.06, face="smile"),
-        Key(0.70, ("goal", "goal"), ("fist", "fist"), ("squat", "squat"), spine=(0.1, 0, 0), head=(0.1, 0, 0), face="oh"),
-        Key(0.85, ("run", "forward"), ("fist", "fist"), ("lift", "stand"), yaw=0.2, spine=(0.05, 0, -0.15), face="smile"),
+        Key(
+            0.0,
+            ("flex", "low out"),
+            ("fist", "open"),
+            ("step", "wide"),
+            yaw=0.3,
+            spine=(0, 0.1, 0.2),
+            shift=0.06,
+            face="smile",
+        ),
+        Key(
+            0.14,
+            ("up", "hip"),
+            ("open", "fist"),
+            ("wide", "wide"),
+            yaw=-0.1,
+            spine=(0, -0.12, -0.1),
+            head=(0, -0.1, 0.1),
+            face="grin",
+        ),
+        Key(
+            0.28,
+            ("up wide", "up wide"),
+            ("open", "open"),
+            ("wide", "wide"),
+            spine=(-0.08, 0, 0),
+            head=(-0.12, 0, 0),
+            face="laugh",
+        ),
+        Key(
+            0.42,
+            ("hip", "up"),
+            ("fist", "open"),
+            ("wide", "step"),
+            yaw=0.1,
+            spine=(0, 0.12, 0.1),
+            head=(0, 0.1, -0.1),
+            face="grin",
+        ),
+        Key(
+            0.56,
+            ("low out", "flex"),
+            ("open", "fist"),
+            ("wide", "step"),
+            yaw=-0.3,
+            spine=(0, -0.1, -0.2),
+            shift=-0.06,
+            face="smile",
+        ),
+        Key(
+            0.70, ("goal", "goal"), ("fist", "fist"), ("squat", "squat"), spine=(0.1, 0, 0), head=(0.1, 0, 0), face="oh"
+        ),
+        Key(
+            0.85, ("run", "forward"), ("fist", "fist"), ("lift", "stand"), yaw=0.2, spine=(0.05, 0, -0.15), face="smile"
+        ),
     ],
-    "wave": [Key(0.0, face="smile"), *swinging(_WAVE, 4, 0.16, 0.86, arms=("hang", "wave out"), head=(0, 0.12, 0.05), face="grin")],
+    "wave": [
+        Key(0.0, face="smile"),
+        *swinging(_WAVE, 4, 0.16, 0.86, arms=("hang", "wave out"), head=(0, 0.12, 0.05), face="grin"),
+    ],
     "talk": [
         Key(0.0, ("hang", "hang")),
         Key(0.2, ("shrug", "hang"), ("open", "relax"), spine=(0, 0.03, 0.08), head=(0.05, 0.05, 0.15), face="smile"),
@@ -94,7 +145,9 @@ SCRIPTS: dict[str, list[Key]] = {
         Key(0.12, ("hang", "point up"), ("relax", "point"), head=(-0.12, 0, -0.1), face="oh"),
         Key(0.28, ("hang", "point up"), ("relax", "point"), head=(-0.14, 0, -0.14), face="smile"),
         Key(0.4, ("hip", "point aside"), ("fist", "point"), spine=(0, 0.06, -0.1), head=(0, 0, -0.5), face="smile"),
-        Key(0.56, ("hip", "point aside"), ("fist", "point"), spine=(0, 0.06, -0.1), head=(0, 0.05, -0.45), face="smile"),
+        Key(
+            0.56, ("hip", "point aside"), ("fist", "point"), spine=(0, 0.06, -0.1), head=(0, 0.05, -0.45), face="smile"
+        ),
         Key(0.7, ("hang", "forward"), ("relax", "point"), spine=(0.04, 0, 0.1), face="grin"),
         Key(0.85, ("hang", "forward"), ("relax", "point"), spine=(0.05, 0, 0.12), head=(0.06, 0, 0), face="wink"),
     ],
@@ -115,7 +168,7 @@ SCRIPTS: dict[str, list[Key]] = {
         Key(0.7, ("hang", "hip"), ("relax", "fist"), yaw=-0.8, spine=(0, 0, -0.1), head=(0, 0, -0.1), face="smile"),
         Key(0.84, ("hang", "hip"), ("relax", "fist"), yaw=-1.0, spine=(0, 0, -0.1), head=(0, 0, 0.5), face="grin"),
     ],
-}  # fmt: skip
+}
 
 
 def pose_of(key: Key) -> dict[str, np.ndarray]:
@@ -162,11 +215,11 @@ def perform(name: str) -> tuple[PoseTrack, list[np.ndarray]]:
     camera = camera._replace(focal=camera.focal * ROOM, z=camera.z + RAISE)  # raised hands stay in the picture
     light = make_light(PERFORMER)
     scene = make_background(PERFORMER, SIZE, horizon(camera, floor_height(rig)), plain=True)
-    renderer = Renderer(person, SIZE)
+    renderer, limbs, head = Renderer(person, SIZE), joints(rig, world), rig.index["head"]
     pictures, points = [], np.empty((len(face), 130, 3), np.float32)
     for i in range(len(face)):
         pictures.append(renderer.draw(world[i], face[i], camera, light, scene.image)[0])
-        points[i] = keypoints(rig, world[i], renderer, camera)
+        points[i] = keypoints(limbs[i], world[i, head, :, :3], renderer, camera)
     points[..., :2] *= CANVAS / SIZE
     return PoseTrack.from_stacked(points, (CANVAS, CANVAS), FPS), pictures
 

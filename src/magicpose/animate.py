@@ -198,16 +198,17 @@ def _fitted(work: _Work, motion: Driver, person: Pose, picture: Size) -> PoseTra
             track = repair(track)
     with work.stage("retarget"):
         if options.align != "off":
-            _judge(work.reporter, diagnose(track, person, picture))
+            _judge(work.reporter, diagnose(track, person, picture), detected=motion.pictures is not None)
         return retarget(track, person, picture, options.align, options.part)
 
 
-def _judge(reporter: Reporter, diagnosis: Diagnosis) -> None:
-    """Says what is doubtful, stops at what cannot work."""
+def _judge(reporter: Reporter, diagnosis: Diagnosis, detected: bool) -> None:
+    """Stops at what cannot work; says what is doubtful, of a motion that was detected."""
     for finding in diagnosis.findings:
         if finding.level == "refuse":
             raise UserError(f"this driver does not fit this reference: {finding.reason}; or pass --align off")
-        reporter.say(f"note: {finding.reason}")
+        if detected:
+            reporter.say(f"note: {finding.reason}")
 
 
 def _load(options: AnimateOptions) -> MagicPosePipeline:
