@@ -18,6 +18,8 @@ class Options:
     """a YAML file such as those in configs/"""
     overrides: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="KEY=VALUE...")] = ()
     """settings that win over the file, such as optimizer.learning_rate=1e-4"""
+    export_only: bool = False
+    """make no step, only turn the newest checkpoint of an unfinished run into networks"""
 
 
 def run(options: Options) -> None:
@@ -25,7 +27,7 @@ def run(options: Options) -> None:
     from magicpose.training.config import load_config
     from magicpose.training.loop import train
 
-    folder = train(load_config(options.config, parse_overrides(options.overrides)))
+    folder = train(load_config(options.config, parse_overrides(options.overrides)), options.export_only)
     print(f"{folder} holds the trained networks", file=sys.stderr)
 
 

@@ -29,14 +29,19 @@ from magicpose.training.stages import STAGES, Stage
 from magicpose.training.validation import validate
 
 
-def train(config: TrainConfig) -> Path:
+def train(config: TrainConfig, export_only: bool = False) -> Path:
     """Runs (or goes on with) one stage; returns the folder with the finished networks.
+
+    `export_only`: no step is made; the newest checkpoint becomes `export/`, to try a run that is not finished.
 
     Writes to `config.output`: `config.yaml` (resolved), `log.jsonl`, `checkpoints/`, `sheets/`, `export/`.
     """
     if config.stage not in STAGES:
         raise UserError(f"unknown stage {config.stage!r}: choose one of {', '.join(STAGES)}")
-    return _Run(config).run()
+    if export_only and latest_checkpoint(config.output / "checkpoints") is None:
+        raise UserError(f"{config.output} holds no checkpoint to export")
+    run = _Run(config)
+    return run.export(run.first_step) if export_only else run.run()
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -209,9 +214,13 @@ class _Run:
             )
 
     def _finish(self) -> Path:
-        """The last checkpoint, the last sheet, and the averaged networks in our format."""
+        """The last checkpoint, the last sheet, the export."""
         self._save(self.config.steps)
         self._validate(self.config.steps)
+        return self.export(self.config.steps)
+
+    def export(self, steps: int) -> Path:
+        """The averaged networks after `steps` steps in our format, put in place at once."""
         export = self.config.output / "export"
         if self.accelerator.is_main_process:
             draft = self.config.output / ".export.part"
@@ -219,7 +228,7 @@ class _Run:
             with self.average.applied():
                 if self.latents is None:
                     self._normalise_latents()
-                about = {"stage": self.config.stage, "steps": self.config.steps}
+                about = {"stage": self.config.stage, "steps": steps}
                 export_networks(self.networks, draft, {"trained": about, "size_px": self.config.data.size_px})
             shutil.rmtree(export, ignore_errors=True)
             draft.rename(export)

@@ -113,3 +113,13 @@ def test_learning_rate_rises_stays_and_falls() -> None:
     rates = [learning_rate(config, step) for step in range(20)]
     assert rates[0] == 0.25 and rates[3:11] == [1.0] * 8
     assert all(a > b for a, b in itertools.pairwise(rates[10:])) and rates[19] == pytest.approx(0.1)
+
+
+def test_an_unfinished_run_can_be_exported(data: Path, tmp_path: Path) -> None:
+    vae = run(data, tmp_path / "vae", "vae", steps=2)
+    plan = settings(data, tmp_path / "vae", "vae", steps=2)
+    plan["steps"] = 2
+    before = weights(vae, "vae")
+    assert same(before, weights(train(build(TrainConfig, plan, "test"), export_only=True), "vae"))
+    with pytest.raises(UserError, match="no checkpoint to export"):
+        train(build(TrainConfig, settings(data, tmp_path / "none", "vae"), "test"), export_only=True)
