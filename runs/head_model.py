@@ -30,7 +30,8 @@ def directions(samples: NDArray[Any], count: int) -> NDArray[np.float64]:
     """Principal directions [count, 72, 3] of `samples` [n, 72, 3] about zero, each times its standard deviation."""
     flat = samples.reshape(len(samples), -1)
     _, spread, rows = np.linalg.svd(flat, full_matrices=False)
-    return (spread[:count, None] / np.sqrt(len(flat)) * rows[:count]).reshape(count, -1, 3)
+    found: NDArray[np.float64] = spread[:count, None] / np.sqrt(len(flat)) * rows[:count]
+    return found.reshape(count, -1, 3)
 
 
 def heads(asset: Any) -> NDArray[np.float64]:
@@ -41,7 +42,8 @@ def heads(asset: Any) -> NDArray[np.float64]:
     basis = asset["comp"][:, picked].astype(float) * asset["comp_scale"][:, None, None]
     points = asset["mu"][picked].astype(float) + np.tensordot(asset["scores"].astype(float), basis, 1)
     corners = points[:, :-1].reshape(len(points), *landmarks.shape, 3)
-    return ((corners * weights[..., None]).sum(2) - points[:, -1:]) @ AXES.T
+    relative: NDArray[np.float64] = (corners * weights[..., None]).sum(2) - points[:, -1:]
+    return relative @ AXES.T
 
 
 def face_units(asset: Any) -> NDArray[np.float64]:
