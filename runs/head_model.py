@@ -23,7 +23,9 @@ ASSET = ROOT / "src/synthetic_people/assets/body.npz"
 TARGET = ROOT / "src/magicpose/weights/head/head_model.npz"
 IDENTITIES, EXPRESSIONS = 24, 20
 SAMPLED_EXPRESSIONS = 4000
-AXES = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], float)  # MakeHuman (z up, faces -y) to the picture's axes
+AXES: NDArray[np.float64] = np.array(
+    [[1, 0, 0], [0, 0, -1], [0, 1, 0]], float
+)  # MakeHuman (z up, faces -y) to the picture's axes
 
 
 def directions(samples: NDArray[Any], count: int) -> NDArray[np.float64]:
@@ -43,7 +45,8 @@ def heads(asset: Any) -> NDArray[np.float64]:
     points = asset["mu"][picked].astype(float) + np.tensordot(asset["scores"].astype(float), basis, 1)
     corners = points[:, :-1].reshape(len(points), *landmarks.shape, 3)
     relative: NDArray[np.float64] = (corners * weights[..., None]).sum(2) - points[:, -1:]
-    return relative @ AXES.T
+    turned: NDArray[np.float64] = relative @ AXES.T
+    return turned
 
 
 def face_units(asset: Any) -> NDArray[np.float64]:
