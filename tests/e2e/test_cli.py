@@ -25,7 +25,7 @@ SURFACE = {
     "draw": "driver output size fps start end person overwrite",
     "retarget": "reference driver output preview align part fps start end person detector overwrite",
     "convert": "sources output dtype lora_scale overwrite",
-    "train": "config overrides export-only",
+    "train": "config overrides export_only",
     "models": "",
 }
 
