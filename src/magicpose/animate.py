@@ -115,7 +115,8 @@ def animate(
     canvas = pipe.canvas(pictures[0].size, options.size)
     with work.stage("draw"):
         maps = _maps(pipe, canvas, motion) if track is None else pipe.draw(track, canvas)
-    job = Job.open(output, settings, len(maps), GROUP, options.overwrite)
+    group = GROUP if pipe.model.motion is None else len(maps)  # windows of motion modules overlap
+    job = Job.open(output, settings, len(maps), group, options.overwrite)
     made = len(list(itertools.chain.from_iterable(job.groups_left())))
     _generate(work, pipe, job, canvas, pictures, maps)
     _decode(work, pipe, job)
