@@ -73,37 +73,45 @@ class Look(NamedTuple):
 
 
 @njit
+def around(u, n):  # type: ignore[no-untyped-def]
+    """The two of n texels on either side of u (period 1), and the share of the second; without slow divisions."""
+    x = (u - math.floor(u)) * n - 0.5
+    first = math.floor(x)
+    share = x - first
+    second = first + 1
+    if first < 0:
+        first = n - 1
+    if second >= n:
+        second = 0
+    return first, second, share
+
+
+@njit
 def texel(texture, u, v, k):  # type: ignore[no-untyped-def]
     """Channel k of a repeating texture [n, m, channels] at u, v (1 = one period), bilinear."""
-    n, m = texture.shape[0], texture.shape[1]
-    x = u * m - 0.5
-    y = v * n - 0.5
-    x0 = math.floor(x)
-    y0 = math.floor(y)
-    fx = x - x0
-    fy = y - y0
-    a = x0 % m
-    b = (x0 + 1) % m
-    c = y0 % n
-    d = (y0 + 1) % n
+    a, b, fx = around(u, texture.shape[1])
+    c, d, fy = around(v, texture.shape[0])
     top = texture[c, a, k] * (1 - fx) + texture[c, b, k] * fx
     return top * (1 - fy) + (texture[d, a, k] * (1 - fx) + texture[d, b, k] * fx) * fy
 
 
 @njit
+def lay_texture(texture, u, v, alpha, out):  # type: ignore[no-untyped-def]
+    """Mix the first three channels of a repeating texture at u, v into out [3]."""
+    a, b, fx = around(u, texture.shape[1])
+    c, d, fy = around(v, texture.shape[0])
+    for k in range(3):
+        top = texture[c, a, k] * (1 - fx) + texture[c, b, k] * fx
+        value = top * (1 - fy) + (texture[d, a, k] * (1 - fx) + texture[d, b, k] * fx) * fy
+        out[k] = out[k] * (1 - alpha) + value * alpha
+
+
+@njit
 def height_at(stack, layer, u, v):  # type: ignore[no-untyped-def]
-    """The same for one layer of a stack [layers, n, n]."""
+    """A bilinear sample of one layer of a stack [layers, n, n]."""
     n = stack.shape[1]
-    x = u * n - 0.5
-    y = v * n - 0.5
-    x0 = math.floor(x)
-    y0 = math.floor(y)
-    fx = x - x0
-    fy = y - y0
-    a = x0 % n
-    b = (x0 + 1) % n
-    c = y0 % n
-    d = (y0 + 1) % n
+    a, b, fx = around(u, n)
+    c, d, fy = around(v, n)
     top = stack[layer, c, a] * (1 - fx) + stack[layer, c, b] * fx
     return top * (1 - fy) + (stack[layer, d, a] * (1 - fx) + stack[layer, d, b] * fx) * fy
 
@@ -155,8 +163,7 @@ def shade_skin(p, colours, face, noise, c, s):  # type: ignore[no-untyped-def]
         v = (0.80 - z) / 0.26
         alpha = texel(face, u, v, 3)
         if alpha > 0.003:
-            for k in range(3):
-                c[k] = c[k] * (1 - alpha) + texel(face, u, v, k) * alpha
+            lay_texture(face, u, v, alpha, c)
     ears = p[TRAITS + EARS]
     if ears > 0.01:
         c[0] *= 1 + 0.05 * ears
@@ -208,16 +215,15 @@ def shade_top(p, colours, style, texture, front_print, noise, c):  # type: ignor
     x = p[TX]
     z = p[TX + 2]
     front = p[TX + 1] < -0.02
-    for k in range(3):
-        c[k] = texel(texture, p[U] / style.top_period, p[V] / style.top_period, k)
+    lay_texture(texture, p[U] / style.top_period, p[V] / style.top_period, 1.0, c)
     if style.has_raglan and abs(x) > 0.135 + (0.40 - z) * 0.18 and 0.0 < z < 0.6:
         paint(c, colours, RAGLAN_COLOUR)
     if front and abs(x) < 0.095 and 0.20 < z < 0.39:
         u = (x + 0.095) / 0.19
         v = (0.39 - z) / 0.19
         alpha = texel(front_print, u, v, 3)
-        for k in range(3):
-            c[k] = c[k] * (1 - alpha) + texel(front_print, u, v, k) * alpha
+        if alpha > 0:
+            lay_texture(front_print, u, v, alpha, c)
     if style.open_front and p[TX + 1] < 0 and abs(x) < 0.052 + 0.02 * height_at(noise, BLOTCH, 0.1, z):
         paint(c, colours, INNER_COLOUR)
         if abs(abs(x) - 0.05) < 0.006:
@@ -236,8 +242,7 @@ def shade_top(p, colours, style, texture, front_print, noise, c):  # type: ignor
 def shade_bottom(p, style, texture, noise, belted, c):  # type: ignore[no-untyped-def]
     x = p[TX]
     z = p[TX + 2]
-    for k in range(3):
-        c[k] = texel(texture, p[U] / style.bottom_period, p[V] / style.bottom_period, k)
+    lay_texture(texture, p[U] / style.bottom_period, p[V] / style.bottom_period, 1.0, c)
     if style.denim:
         grain = height_at(noise, GRAIN, p[U] * 9, p[V] * 9) * 0.07
         grain += 0.125 * height_at(noise, MOTTLE, p[U] * 1.2, p[V] * 1.2)

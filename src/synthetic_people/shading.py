@@ -48,6 +48,10 @@ class Buffers(NamedTuple):
     barycentric: Array
 
 
+# where ambient occlusion looks, in steps
+AROUND = np.array([[1, 0], [0, 1], [-1, 0], [0, -1], [2, 2], [-2, 2], [2, -2], [-2, -2]])
+
+
 @njit
 def occlusion(depth, y, x, reach):  # type: ignore[no-untyped-def]
     """Screen-space ambient occlusion 0..1: how many of eight neighbours stand 6 to 250 mm before the sample."""
@@ -55,8 +59,8 @@ def occlusion(depth, y, x, reach):  # type: ignore[no-untyped-def]
     here = depth[y, x]
     total = 0.0
     for q in range(8):
-        xx = x + (1, 0, -1, 0, 2, -2, 2, -2)[q] * reach
-        yy = y + (0, 1, 0, -1, 2, 2, -2, -2)[q] * reach
+        xx = x + AROUND[q, 0] * reach
+        yy = y + AROUND[q, 1] * reach
         if 0 <= yy < height and 0 <= xx < width:
             gap = here - depth[yy, xx]
             if 0.006 < gap < 0.25:
@@ -121,7 +125,9 @@ def light_sample(m, p, c, s, direction, key, sky, ground, rim, blocked, out):  #
     hz = direction[2] + p[VX + 2]
     half = math.sqrt(hx * hx + hy * hy + hz * hz) + 1e-6
     highlight = max(0.0, (p[NX] * hx + p[NX + 1] * hy + p[NX + 2] * hz) / half)
-    specular = s[SPECULAR] * highlight ** s[GLOSS] * lit * (2.2 if m == EYE else 1.0)
+    specular = 0.0
+    if s[SPECULAR] > 0:
+        specular = s[SPECULAR] * highlight ** s[GLOSS] * lit * (2.2 if m == EYE else 1.0)
     towards = max(0.0, p[NX] * p[VX] + p[NX + 1] * p[VX + 1] + p[NX + 2] * p[VX + 2])
     edge = (1 - towards) ** 3 * rim * 0.25
     up = 0.5 + 0.5 * p[NX + 2]
