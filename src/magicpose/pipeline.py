@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import tempfile
 import time
@@ -288,24 +287,19 @@ class MagicPosePipeline:
         """Clean latents [F, C, h, w] for the pose maps [F, H, W, 3]; frames of one clip may come in several calls."""
         if steps < 1:
             raise UserError(f"the number of steps must be at least 1, not {steps}")
-        motion = self.model.motion
-        inserted = motion.insert(self.model.unet) if isinstance(motion, MotionModules) else contextlib.nullcontext()
-        with inserted:
-            return sample(
-                self.model,
-                conditions.noise,
-                conditions.references,
-                torch.from_numpy(maps).permute(0, 3, 1, 2).to(self.device).to(self.dtype) / 255,
-                conditions.context,
-                steps=steps,
-                guidance=guidance,
-                scheduler=make_scheduler(scheduler, self.settings.schedule)
-                if isinstance(scheduler, str)
-                else scheduler,
-                plan=plan,
-                seed=seed,
-                progress=progress,
-            )
+        return sample(
+            self.model,
+            conditions.noise,
+            conditions.references,
+            torch.from_numpy(maps).permute(0, 3, 1, 2).to(self.device).to(self.dtype) / 255,
+            conditions.context,
+            steps=steps,
+            guidance=guidance,
+            scheduler=make_scheduler(scheduler, self.settings.schedule) if isinstance(scheduler, str) else scheduler,
+            plan=plan,
+            seed=seed,
+            progress=progress,
+        )
 
     @torch.no_grad()
     def prepare(self, pictures: Sequence[Image.Image], canvas: Canvas, prompt: str = "", seed: int = 0) -> Conditions:

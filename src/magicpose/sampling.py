@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from magicpose.attention import KeysValues
 from magicpose.capacity import frames_that_fit
 from magicpose.errors import UserError
 from magicpose.model import MagicPoseModel
+from magicpose.motion import MotionModules
 
 Bank = dict[str, Tensor]
 ProjectedBank = Mapping[str, KeysValues]
@@ -158,14 +160,16 @@ def sample(
     group = frames if clip.plan.group is None or model.motion is not None else clip.plan.group
     banks: dict[float, Bank] | None = {} if group < frames else None
     done: list[Tensor] = []
-    for first in range(frames_done, frames, group):
-        span = slice(first, min(first + group, frames))
-        start = noise if len(noise) == 1 else noise[span]
-        latents = clip.denoise(start, span, copy.deepcopy(template), steps, frames, banks, progress)
-        latents = latents.to(noise.dtype)
-        done.append(latents)
-        if on_group is not None:
-            on_group(span, latents)
+    motion = model.motion.insert(model.unet) if isinstance(model.motion, MotionModules) else nullcontext()
+    with motion:
+        for first in range(frames_done, frames, group):
+            span = slice(first, min(first + group, frames))
+            start = noise if len(noise) == 1 else noise[span]
+            latents = clip.denoise(start, span, copy.deepcopy(template), steps, frames, banks, progress)
+            latents = latents.to(noise.dtype)
+            done.append(latents)
+            if on_group is not None:
+                on_group(span, latents)
     return torch.cat(done)
 
 

@@ -10,7 +10,9 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from magicpose.errors import UserError
+from magicpose.model import MagicPoseModel
 from magicpose.motion import MotionModules
+from magicpose.sampling import FramePlan, sample
 
 
 @pytest.fixture
@@ -118,3 +120,23 @@ def test_what_does_not_fit_is_refused(unet: Any, frames: Tensor) -> None:
     with motion.insert(unet, clip_frames=3), pytest.raises(UserError, match="clips must divide the batch"):
         run(unet, frames)
     assert not any(module._forward_hooks for module in unet.modules())
+
+
+def test_sampling_moves_with_the_modules_and_leaves_none_behind(unet: Any) -> None:
+    """Windows shorter than the clip: every frame is visited, and the UNet is plain again afterwards."""
+    still = MagicPoseModel(unet, None, None)
+    noise, context = torch.randn(6, 4, 8, 8, generator=torch.Generator().manual_seed(2)), torch.ones(1, 3, 16)
+    plan = FramePlan(window=4, stride=2)
+    apart = sample(still, noise, None, None, context, steps=2, guidance_scale=1.0, plan=plan)
+    together = sample(
+        MagicPoseModel(unet, None, None, moving(unet)),
+        noise,
+        None,
+        None,
+        context,
+        steps=2,
+        guidance_scale=1.0,
+        plan=plan,
+    )
+    assert (together - apart).abs().amax(dim=(1, 2, 3)).min() > 1e-3
+    assert torch.equal(sample(still, noise, None, None, context, steps=2, guidance_scale=1.0, plan=plan), apart)
