@@ -309,7 +309,7 @@ def shade_hair(p, colours, curl, noise, direction, beard, c, s):  # type: ignore
     half = math.sqrt(hx * hx + hy * hy + hz * hz) + 1e-6
     along = (tx * hx + ty * hy + tz * hz) / length / half + 0.12 * strand
     facing = p[NX] * direction[0] + p[NX + 1] * direction[1] + nz * direction[2]
-    gloss = 0.16 * math.sqrt(max(0.0, 1 - along * along)) ** 40 * (1 - 0.75 * curl) * max(0.0, facing + 0.3)
+    gloss = 0.16 * max(0.0, 1 - along * along) ** 20 * (1 - 0.75 * curl) * max(0.0, facing + 0.3)
     if beard:
         gloss *= 0.4
     for k in range(3):
