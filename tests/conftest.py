@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# Tensors here are so small that threads only wait for each other, for ages on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def _write_tokenizer(folder: Path) -> None:
