@@ -10,6 +10,7 @@ Shapes: B batch, T tokens (h*w), R reference tokens, C channels.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, MutableMapping
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ ReferenceBank = Mapping[str, Tensor] | Mapping[str, KeysValues]
 """Per self-attention layer, in traversal order: the reference's normed hidden states [B, R, C], or what
 `project_bank` made of them."""
 
+_SCORES_AT_ONCE = 2**22  # 8 MiB in bfloat16
 SELF_ATTENTION = "attn1"  # diffusers' name for the self-attention of a transformer block
 
 
@@ -104,9 +106,36 @@ def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     if torch.is_grad_enabled() and q.device.type == "cpu":
         # The flash kernel's backward is slow on CPUs: plain matrix products train a quarter faster.
         attended = torch.softmax(q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5, dim=-1).to(v.dtype) @ v
+    elif q.dtype == torch.bfloat16 and q.device.type == "cpu" and not _has_matrix_tiles():
+        attended = attend_in_slices(q, k, v)
     else:
         attended = F.scaled_dot_product_attention(q, k, v)
     return attended.transpose(1, 2).flatten(2)
+
+
+def attend_in_slices(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """The same for [B, heads, T, d], a slice of queries at a time, so that scores stay in the cache.
+
+    On CPUs with AVX-512 but no AMX, torch's flash kernel is no faster in bfloat16 than in float32 (docs/speed.md);
+    these plain products use the bfloat16 units.
+    """
+    scale = query.shape[-1] ** -0.5
+    rows = max(1, _SCORES_AT_ONCE // (query.shape[1] * key.shape[2]))
+    attended = torch.empty_like(query)
+    for q, k, v, out in zip(query, key.transpose(-1, -2), value, attended, strict=True):
+        for first in range(0, q.shape[1], rows):
+            part = slice(first, first + rows)
+            scores = torch.baddbmm(q.new_empty(1), q[:, part], k, beta=0, alpha=scale)  # scaled before rounding
+            out[:, part] = scores.softmax(dim=-1) @ v
+    return attended
+
+
+@functools.cache
+def _has_matrix_tiles() -> bool:
+    """Whether this CPU has AMX. Where torch cannot tell (before 2.10): yes, its own kernel is the safe choice."""
+    if not hasattr(torch.cpu, "get_capabilities"):
+        return True
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
 def attention_layers(unet: nn.Module) -> list[str]:

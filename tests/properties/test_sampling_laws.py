@@ -6,15 +6,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from magicpose.attention import attend_in_slices
 from magicpose.model import MagicPoseModel
 from magicpose.sampling import FramePlan, Guidance, make_scheduler, sample
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-few = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(
+    max_examples=6,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],  # shrinking an example takes minutes and tells nothing here
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 
 SCALE = 3.0
 
@@ -118,3 +124,18 @@ def test_a_projected_bank_is_the_bank(model: MagicPoseModel, t: int, batch: int)
         without = model(x, timestep.expand(batch), CONTEXT)
     assert same(projected, states)
     assert not same(projected, without)
+
+
+@few
+@given(
+    batch=st.integers(1, 2),
+    heads=st.integers(1, 3),
+    queries=st.integers(1, 80),
+    keys=st.integers(1, 70_000),
+    dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+)
+def test_attention_in_slices_is_attention(batch: int, heads: int, queries: int, keys: int, dtype: torch.dtype) -> None:
+    q, k, v = (draw(batch, heads, n, 4, seed=n).to(dtype) for n in (queries, keys, keys))
+    wanted = torch.softmax(q.double() @ k.double().transpose(-1, -2) / 2, dim=-1) @ v.double()
+    tolerance = 1e-5 if dtype == torch.float32 else 0.02
+    assert (attend_in_slices(q, k, v) - wanted).abs().max() <= tolerance * v.abs().max()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -88,6 +89,7 @@ def time_original(stack: Stack, inputs: Inputs, scale: float) -> Round:
     return Round(seconds, memory.added_gib, guided)
 
 
+@functools.cache
 def count_multiply_adds(width: Width, size_px: int) -> tuple[Costs, Costs]:
     """Multiply-adds by part for one frame, ours and the original's, counted without computing anything."""
     stack = build_stack(width, "meta")
