@@ -78,14 +78,14 @@ def _render(seed: int, person_seed: int, frames: int, size: int, framing: Framin
     plain = style == "plain"
     host = Rig(make_identity(seed))
     motion = make_motion(seed, frames, fps, framing)
-    world = host.world(motion.poses)
+    world = host.world(motion.poses, fps)
     camera = place_camera(host, world, framing, size * SAMPLES)
     light = make_light(seed)
     background = make_background(seed, size, horizon(camera, floor_height(host)), plain)
     person, rig = make_person(person_seed, plain), host
     if person_seed != seed:
         rig = Rig(person.identity)
-        world = rig.world(motion.poses)
+        world = rig.world(motion.poses, fps)
         world[..., 2, 3] += _lift(host, rig, framing)
     renderer, limbs, head = Renderer(person, size), joints(rig, world), rig.index["head"]
     pictures, masks = np.empty((frames, size, size, 3), np.uint8), np.empty((frames, size, size), np.uint8)

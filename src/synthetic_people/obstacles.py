@@ -8,6 +8,7 @@ from synthetic_people.asset import LEFT_EAR, Array, load_asset
 from synthetic_people.identity import Identity
 
 CLEARANCE = 0.035  # metres of cloth and flesh before the skin of the trunk
+FADE = 0.08  # metres
 SKULL = 0.105  # radius, metres
 
 
@@ -32,8 +33,9 @@ class Obstacles:
         x, y, z = np.moveaxis(points, -1, 0)
         half, front, middle = (np.interp(z, self.heights, v) for v in (self.half_width, self.front, self.middle))
         surface = middle + (front - middle) * np.sqrt(np.clip(1 - (x / half) ** 2, 0, 1))
-        inside = (z > self.heights[0]) & (z < self.heights[-1]) & (np.abs(x) < half) & (y < middle + 0.1)
-        return np.where(inside, np.clip(y - surface, 0, 0.25), 0.0)
+        # the depth fades in over a few centimetres at the edges, so that a passing hand is not jerked
+        edge = np.min([half - np.abs(x), z - self.heights[0], self.heights[-1] - z, middle + 0.06 - y], 0)
+        return np.clip(y - surface, 0, 0.25) * np.clip(edge / FADE, 0, 1)
 
     def head_depth(self, points: Array) -> Array:
         """How deep [...] points [..., 3], relative to the head at rest, lie in the skull, metres."""

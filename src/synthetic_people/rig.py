@@ -25,6 +25,7 @@ SPREAD = (0.16, 0.05, -0.06, -0.16)
 HEAD_SHARES = {"neck01": 0.2, "neck02": 0.25, "neck03": 0.25, "head": 0.3}  # spread, so that no neck segment stretches
 SPINE = ("spine05", "spine04", "spine03", "spine02", "spine01")
 CHEST = "spine01"
+EASE_SECONDS = 0.08
 
 
 def rotation(axis: Array, angle: Array | float) -> Array:
@@ -69,6 +70,13 @@ def _t(r: Array) -> Array:
     return np.swapaxes(r, -1, -2)
 
 
+def _eased(values: Array, frames: float) -> Array:
+    """[N] smoothed by a bell of so many frames' deviation; the ends hold their value."""
+    reach = max(1, round(3 * frames))
+    bell = np.exp(-0.5 * (np.arange(-reach, reach + 1) / frames) ** 2)
+    return np.convolve(np.pad(values, reach, "edge"), bell / bell.sum(), "valid")
+
+
 class Rig:
     """The bones of one person."""
 
@@ -83,11 +91,14 @@ class Rig:
         """Rest position [3] of a bone's head."""
         return self.heads[self.index[name]]
 
-    def world(self, poses: Poses) -> Array:
-        """Transforms [N, J, 3, 4] from rest to world; the lower foot stands on the floor, hands stay outside."""
+    def world(self, poses: Poses, fps: float | None = None) -> Array:
+        """Transforms [N, J, 3, 4] from rest to world; the lower foot stands on the floor, hands stay outside.
+
+        `fps` says that the poses follow each other in time: what keeps hands outside is then eased in and out.
+        """
         world = self._transforms(poses)
         for _ in range(2):  # the push moves the hand on a circle: correct once more
-            poses = self._keep_hands_out(poses, world)
+            poses = self._keep_hands_out(poses, world, fps)
             world = self._transforms(poses)
         ankles = [
             (world[:, self.index[b], 2, :3] @ self.joint(b) + world[:, self.index[b], 2, 3]) - self.joint(b)[2]
@@ -225,7 +236,7 @@ class Rig:
         g = world[:, self.index[bone]]
         return g[..., :3] @ point + g[..., 3]
 
-    def _keep_hands_out(self, poses: Poses, world: Array) -> Poses:
+    def _keep_hands_out(self, poses: Poses, world: Array, fps: float | None) -> Poses:
         """Swing arms forwards where a hand or forearm would sink into the trunk or the head."""
         upper, lower = poses.upper.copy(), poses.lower.copy()
         chest, head = world[:, self.index[CHEST]], world[:, self.index["head"]]
@@ -238,6 +249,8 @@ class Rig:
             depth = np.maximum(self._obstacles.trunk_depth(back[0]), self._obstacles.head_depth(back[1]))
             lever = np.linalg.norm((back[0] - self.joint(f"upperarm01.{side}"))[..., [0, 2]], axis=-1)
             angle = (depth / np.maximum(lever, 0.15)).max(1).clip(0, 0.9)
+            if fps:
+                angle = _eased(angle, EASE_SECONDS * fps)
             # turn the arm about the axis that moves it towards -y
             axis = np.cross(unit(upper[:, k] + lower[:, k]), [0, -1.0, 0]) + np.array([1e-6, 0, 0])
             swing = rotation(axis, angle)
