@@ -22,7 +22,7 @@ def write_clips(root: Path, clips: int = 3, frames: int = 4, size: int = 32) -> 
             picture = np.full((size, size, 3), 30, np.uint8)
             x, y = rng.integers(8, size - 8, 2)
             picture[y - 6 : y + 6, x - 6 : x + 6] = colour
-            keypoints[frame, :, :2] = (x, y) + rng.normal(0, 3, (130, 2))
+            keypoints[frame, :, :2] = np.array((x, y)) + rng.normal(0, 3, (130, 2))
             keypoints[frame, :, 2] = 1
             Image.fromarray(picture).save(folder / f"{frame:04d}.png")
         np.savez(folder / "keypoints.npz", keypoints=keypoints, size=np.array([size, size]), fps=np.array(8.0))

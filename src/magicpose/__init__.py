@@ -17,7 +17,7 @@ _HOMES = {
     "Pose": "magicpose.pose.keypoints",
     "PoseTrack": "magicpose.pose.keypoints",
     "TrainConfig": "magicpose.training.config",
-    "animate": "magicpose.animate",
+    "animate": "magicpose.animation",
     "convert": "magicpose.conversion",
     "detect_people": "magicpose.pose.detect",
     "detect_pose": "magicpose.pose.detect",

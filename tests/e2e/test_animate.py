@@ -95,7 +95,7 @@ def test_what_is_kept_is_not_made_again(
     reference: Path, tiny_sd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A frame that an earlier run left is the one in the output."""
-    from magicpose.animate import AnimateOptions, animate
+    from magicpose.animation import AnimateOptions, animate
     from magicpose.drivers import DriverOptions
     from magicpose.progress import Silent
 

@@ -66,7 +66,7 @@ class Options:
 
 
 def run(options: Options) -> None:
-    from magicpose.animate import AnimateOptions, animate
+    from magicpose.animation import AnimateOptions, animate
     from magicpose.cli.arguments import parse_person, parse_size
     from magicpose.cli.bars import Bars
     from magicpose.drivers import DriverOptions
