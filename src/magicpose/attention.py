@@ -30,7 +30,7 @@ ReferenceBank = Mapping[str, Tensor] | Mapping[str, KeysValues]
 """Per self-attention layer, in traversal order: the reference's normed hidden states [B, R, C], or what
 `project_bank` made of them."""
 
-_SCORES_AT_ONCE = 2**22  # 8 MiB in bfloat16
+_SCORES_AT_ONCE = 2**23  # 16 MiB in bfloat16
 SELF_ATTENTION = "attn1"  # diffusers' name for the self-attention of a transformer block
 
 
@@ -119,14 +119,18 @@ def attend_in_slices(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     On CPUs with AVX-512 but no AMX, torch's flash kernel is no faster in bfloat16 than in float32 (docs/speed.md);
     these plain products use the bfloat16 units.
     """
-    scale = query.shape[-1] ** -0.5
-    rows = max(1, _SCORES_AT_ONCE // (query.shape[1] * key.shape[2]))
+    heads, tokens, keys = query.shape[1], query.shape[2], key.shape[2]
+    query, key, value = (x.contiguous() for x in (query, key, value))  # strided products are half as fast
+    rows = max(1, min(tokens, _SCORES_AT_ONCE // (heads * keys)))
+    scores, weights = query.new_empty(2, heads, rows, keys)  # made once: fresh pages cost as much as the products
     attended = torch.empty_like(query)
     for q, k, v, out in zip(query, key.transpose(-1, -2), value, attended, strict=True):
-        for first in range(0, q.shape[1], rows):
+        for first in range(0, tokens, rows):
             part = slice(first, first + rows)
-            scores = torch.baddbmm(q.new_empty(1), q[:, part], k, beta=0, alpha=scale)  # scaled before rounding
-            out[:, part] = scores.softmax(dim=-1) @ v
+            s, w = scores[:, : tokens - first], weights[:, : tokens - first]
+            torch.baddbmm(s, q[:, part], k, beta=0, alpha=query.shape[-1] ** -0.5, out=s)  # scaled before rounding
+            torch.softmax(s, dim=-1, out=w)
+            out[:, part] = w @ v
     return attended
 
 
