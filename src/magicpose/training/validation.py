@@ -37,7 +37,7 @@ def _validate_denoiser(
     count = len(truth)
     model = networks.model()
     chosen = latents.clips[:count]
-    references = torch.stack([clip[0] for clip in latents.latents[:count]]).float()
+    references = torch.stack([clip[0].float() for clip in latents.latents[:count]])
     points = [Square.of(c.size).keypoints(c.keypoints[-1:], config.data.size_px) for c in chosen]
     device = next(model.parameters()).device
     pose = None
