@@ -9,7 +9,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from magicpose.errors import UserError
 
@@ -116,8 +116,8 @@ class TrainConfig:
     conditions: ConditionConfig = field(default_factory=ConditionConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     ema_decay: float = 0.999
-    precision: str = "bf16"
-    """`bf16` (autocast) or `no`."""
+    precision: Literal["bf16", "no"] = "bf16"
+    """Mixed precision of the forward pass (autocast); weights stay float32."""
     compile: bool = False
     """torch.compile each network; minutes before the first step, worth it in runs of hours."""
     log_steps: int = 50
@@ -170,6 +170,11 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return build(hint, value, where)
     if origin is types.UnionType:
         return None if value is None else _convert(arguments[0], value, where)
+    if origin is Literal:
+        value = "no" if value is False else value  # YAML 1.1 reads a bare no as false
+        if value in arguments:
+            return value
+        raise UserError(f"{where} must be one of {', '.join(arguments)}, got {value!r}")
     if origin is tuple:
         items = value if isinstance(value, (list, tuple)) else [value]
         kinds = [arguments[0]] * len(items) if arguments[-1] is Ellipsis else list(arguments)

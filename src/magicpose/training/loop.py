@@ -64,7 +64,7 @@ class _Run:
         self.stage: Stage = STAGES[config.stage]
         # In dropped steps the ControlNet gets no gradient.
         unused = DistributedDataParallelKwargs(find_unused_parameters=self.stage.drops)
-        self.accelerator = Accelerator(mixed_precision=config.precision, kwargs_handlers=[unused])
+        self.accelerator = Accelerator(kwargs_handlers=[unused])
         clips = find_clips(config.data.train)
         self.validation_clips = find_clips(config.data.validation)
         self.networks = build_networks(config, self.stage, [clip.caption for clip in clips])
@@ -148,6 +148,10 @@ class _Run:
             ]
             path.write_text("".join(line + "\n" for line in kept))
 
+    def _autocast(self) -> torch.autocast:
+        """Not Accelerate's own: its precision is one for the whole process, and a second run may want another."""
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+
     def _batches(self) -> Iterator[tuple[int, Batch]]:
         rank, config = self.accelerator.process_index, self.config
 
@@ -167,7 +171,7 @@ class _Run:
             for step, batch in self._batches():
                 for group in self.optimizer.param_groups:
                     group["lr"] = learning_rate(config, step)
-                with accelerator.autocast():
+                with self._autocast():
                     loss = self.wrapped(_to(batch, accelerator.device)).mean()
                 accelerator.backward(loss)
                 accelerator.clip_grad_norm_(self.trained.values(), config.optimizer.clip_norm)
@@ -195,7 +199,7 @@ class _Run:
         if not self.accelerator.is_main_process:
             return
         sheet = self.config.output / "sheets" / f"step-{step:06d}.png"
-        with self.average.applied(), self.accelerator.autocast():
+        with self.average.applied(), self._autocast():
             numbers = validate(self.networks, self.validation_clips, self.validation_latents, self.config, sheet)
         self._log({"step": step, **numbers})
 

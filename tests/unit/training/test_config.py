@@ -30,6 +30,7 @@ def test_resolved_settings_read_back_as_themselves() -> None:
         ({"steps": True}, "steps must be of type int"),
         ({"optimizer": {"betas": [1]}}, "betas takes 2 values"),
         ({"data": 3}, "expected keys and values"),
+        ({"precision": "fp8"}, "precision must be one of bf16, no"),
     ],
 )
 def test_a_wrong_setting_is_named(settings: dict[str, object], message: str) -> None:
