@@ -38,7 +38,10 @@ def _stance(body: Floats, width: float, by_hips: bool) -> Floats:
     run = np.abs(left[:, 0] - right[:, 0]) + 1e-6
     slope = np.sign(left[:, 0] - right[:, 0]) * (left[:, 1] - right[:, 1]) / run
     both = (right[:, 2] > 0) & (left[:, 2] > 0)
-    tilt = np.where(both, np.clip(np.arctan(slope), -_TILT_MOST, _TILT_MOST), 0)
+    angle = np.arctan(slope)
+    if both.sum() > 1:  # a tilt that lasts is how somebody sits or how the camera is held, not a lean
+        angle = angle - np.median(angle[both])
+    tilt = np.where(both, np.clip(angle, -_TILT_MOST, _TILT_MOST), 0)
     return np.where(body[:, NECK, 2] > 0, body[:, NECK, 0] - _LEAN * width * tilt, np.nan)
 
 
