@@ -1,0 +1,56 @@
+"""The model that ships in the package: it loads offline, is complete, small enough, and makes frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from magicpose.evaluation.image import psnr
+from magicpose.hub import EMBEDDED
+from magicpose.motions import load_motion
+from magicpose.pipeline import MagicPosePipeline
+
+PERSON = Path(__file__).parents[2] / "src/magicpose/weights/people/demo.png"
+
+
+@pytest.fixture(scope="module")
+def tiny() -> MagicPosePipeline:
+    return MagicPosePipeline.from_pretrained("tiny")
+
+
+def test_it_is_at_most_72_megabytes_of_safetensors() -> None:
+    files = [path for path in EMBEDDED["tiny"].folder.rglob("*") if path.is_file()]
+    assert 1e6 < sum(path.stat().st_size for path in files) <= 72e6
+    assert {path.suffix for path in files} <= {".safetensors", ".json", ".txt"}
+
+
+def test_it_makes_frames_of_its_own_size_that_follow_the_pose(tiny: MagicPosePipeline) -> None:
+    track = load_motion("dance")
+    poses = type(track)((track[0], track[24]), track.size, track.fps)
+    out = tiny(Image.open(PERSON), poses, num_inference_steps=4, seed=0)
+    assert [frame.size for frame in out.frames] == [(128, 128)] * 2
+    first, second = (np.asarray(frame, np.float64) for frame in out.frames)
+    assert first.std() > 5  # not one colour
+    assert np.abs(first - second).mean() > 1  # another pose, another picture
+
+
+def test_its_autoencoder_keeps_a_face(tiny: MagicPosePipeline) -> None:
+    picture = np.array(Image.open(PERSON).convert("RGB").resize((128, 128), Image.Resampling.LANCZOS))
+    pixels = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        latents = tiny.vae.encode(pixels).latent_dist.sample()
+        back = next(tiny.decode(latents * tiny.vae.config.scaling_factor))
+    assert 0.5 < float(latents.std()) < 1.5  # normalised, as the schedule expects
+    assert psnr(np.asarray(back), picture) > 26
+
+
+def test_without_reference_and_pose_it_is_its_plain_unet(tiny: MagicPosePipeline) -> None:
+    latents, context = torch.randn(1, 8, 16, 16), tiny._text("")
+    with torch.no_grad():
+        ours = tiny.model(latents, torch.tensor([500]), context)
+        plain = tiny.model.detach()(latents, torch.tensor([500]), context).sample
+    torch.testing.assert_close(ours, plain, atol=1e-4, rtol=1e-4)
