@@ -14,7 +14,7 @@ from PIL import Image
 from magicpose.bench import BenchSettings, run_bench
 from magicpose.bench.machine import PeakMemory, matrix_peak, this_machine
 from magicpose.bench.measure import count_multiply_adds, frame_cost, psnr, step_cost, time_fast, time_original
-from magicpose.bench.modes import MODES, prepare
+from magicpose.bench.modes import MODES, Mode, prepare
 from magicpose.bench.report import output_paths, table, write
 from magicpose.bench.stack import build_stack, make_inputs
 from magicpose.errors import UserError
@@ -100,3 +100,11 @@ def test_a_whole_run_and_its_files(tmp_path: Path) -> None:
 def test_wrong_settings_are_refused(wrong: dict[str, object], words: str) -> None:
     with pytest.raises(UserError, match=words):
         replace(TINY, **wrong).check()  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_compiled_networks_agree() -> None:
+    stack = build_stack("tiny")
+    inputs = make_inputs(stack, 64, 2)
+    compiled = prepare(Mode(torch.float32, channels_last=False, compiled=True, about=""), stack)
+    assert psnr(time_fast(compiled, inputs, 7.0).guided, time_fast(stack, inputs, 7.0).guided) > 100
