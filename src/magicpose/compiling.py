@@ -12,7 +12,8 @@ def compile_networks(model: MagicPoseModel) -> None:
     """Compiles UNet and ControlNet in place, for inference; names, weights and results stay (to rounding).
 
     The first call at each shape takes minutes on a CPU; later runs find the kernels in inductor's cache on disk
-    (`TORCHINDUCTOR_CACHE_DIR`) and take half of that. Every batch size is a shape: prefer a `FramePlan.batch` that divides the clip.
+    (`TORCHINDUCTOR_CACHE_DIR`) and take half of that. Every batch size is a shape: prefer a
+    `FramePlan.batch` that divides the clip.
     The appearance branch is left alone: it runs once per timestep. Insert motion modules and load LoRA before.
     """
     model.unet.compile(options=_OPTIONS)
