@@ -10,7 +10,7 @@ import torch
 from magicpose.model import MagicPoseModel
 
 # Peak of what lives at once while a frame passes through the networks, in copies of the widest feature map of the
-# first level: measured 30 to 42 on the Stable Diffusion 1.5 UNet (docs/speed.md), with room for the allocator.
+# first level: an estimate for the Stable Diffusion 1.5 UNet on the safe side, not a measurement.
 _MAPS_AT_ONCE = 60
 _SHARE = 0.7  # of the free memory: the rest is the bank, the caller's frames, and other programs
 
