@@ -38,6 +38,10 @@ def main(source: Path, target: Path) -> None:
         }
         assert all(torch.isfinite(value).all() for value in halved.values()), f"{weights} does not fit fp16"
         save_file(halved, weights, metadata={"format": "pt"})
+    for config in draft.rglob("config.json"):  # where a part was loaded from is nobody's business
+        about = json.loads(config.read_text())
+        about.pop("_name_or_path", None)
+        config.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
     size_px = json.loads((source / "vae/export/model_index.json").read_text())["size_px"]
     index = {
         "_class_name": "MagicPosePipeline",
