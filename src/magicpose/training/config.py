@@ -36,8 +36,10 @@ class BatchConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW; the rate rises over `warmup_steps`, stays, and falls to zero over the last `decay_fraction`."""
+    """The rate rises over `warmup_steps`, stays, and falls to zero over the last `decay_fraction`."""
 
+    kind: Literal["adamw", "muon"] = "adamw"
+    """`muon`: matrices and convolutions by orthogonalised momentum, the rest by AdamW (`training/muon.py`)."""
     learning_rate: float = 1e-5
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0

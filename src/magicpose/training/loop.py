@@ -18,10 +18,11 @@ from torch import nn
 
 from magicpose.errors import UserError
 from magicpose.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
-from magicpose.training.config import TrainConfig, as_plain
+from magicpose.training.config import OptimizerConfig, TrainConfig, as_plain
 from magicpose.training.data import Batch, ClipFolder, LatentClips, find_clips, image_batch, latent_batch, prefetch
 from magicpose.training.ema import Average
 from magicpose.training.latents import encode_clips
+from magicpose.training.muon import Muon
 from magicpose.training.networks import build_networks, export_networks
 from magicpose.training.objective import AutoencoderObjective, DenoisingObjective
 from magicpose.training.progress import progress_bar
@@ -53,6 +54,18 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return settings.learning_rate * warm * cool
 
 
+def make_optimizer(settings: OptimizerConfig, trained: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimiser of a run over its parameters by name."""
+    rest: dict[str, Any] = {
+        "lr": settings.learning_rate,
+        "betas": settings.betas,
+        "weight_decay": settings.weight_decay,
+    }
+    if settings.kind == "muon":
+        return Muon(trained, **rest)
+    return torch.optim.AdamW(trained.values(), fused=True, **rest)
+
+
 class _Run:
     """One process of one run."""
 
@@ -78,14 +91,7 @@ class _Run:
             name: parameter for name, parameter in self.objective.named_parameters() if parameter.requires_grad
         }
         self.average = Average(self.trained, config.ema_decay)
-        settings = config.optimizer
-        self.optimizer = torch.optim.AdamW(
-            self.trained.values(),
-            lr=settings.learning_rate,
-            betas=settings.betas,
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
+        self.optimizer = make_optimizer(config.optimizer, self.trained)
         self.first_step = self._resume()
         self.wrapped, self.optimizer = self.accelerator.prepare(self.objective, self.optimizer)
 
