@@ -77,7 +77,8 @@ class _Run:
         self.stage: Stage = STAGES[config.stage]
         # In dropped steps the ControlNet gets no gradient.
         unused = DistributedDataParallelKwargs(find_unused_parameters=self.stage.drops)
-        self.accelerator = Accelerator(kwargs_handlers=[unused])
+        # Without a GPU Accelerate must be told so, or each of several processes takes itself for the only one.
+        self.accelerator = Accelerator(cpu=not torch.accelerator.is_available(), kwargs_handlers=[unused])
         clips = find_clips(config.data.train)
         self.validation_clips = find_clips(config.data.validation)
         self.networks = build_networks(config, self.stage, [clip.caption for clip in clips])
@@ -188,9 +189,8 @@ class _Run:
                 losses.append(loss.detach())
                 if done % config.log_steps == 0:
                     seconds = (time.monotonic() - logged) / len(losses)
-                    self._log(
-                        {"step": done, "loss": float(torch.stack(losses).mean()), "seconds_per_step": round(seconds, 3)}
-                    )
+                    loss_so_far = float(accelerator.gather(torch.stack(losses)).mean())  # of all processes
+                    self._log({"step": done, "loss": loss_so_far, "seconds_per_step": round(seconds, 3)})
                     losses, logged = [], time.monotonic()
                 if done % config.validation_steps == 0:
                     self._validate(done)

@@ -123,3 +123,22 @@ def test_an_unfinished_run_can_be_exported(data: Path, tmp_path: Path) -> None:
     assert same(before, weights(train(build(TrainConfig, plan, "test"), export_only=True), "vae"))
     with pytest.raises(UserError, match="no checkpoint to export"):
         train(build(TrainConfig, settings(data, tmp_path / "none", "vae"), "test"), export_only=True)
+
+
+def test_two_processes_see_different_data_and_end_with_one_model(data: Path, tmp_path: Path) -> None:
+    vae = run(data, tmp_path / "vae", "vae", steps=1)
+    alone = run(data, tmp_path / "alone", "joint", (vae,), steps=3)
+    plan = settings(data, tmp_path / "two", "joint", (vae,), steps=3)
+    config = tmp_path / "two.yaml"
+    config.write_text(yaml.safe_dump(plan))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "--no_python"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        [*launch, sys.executable, "-c", RUN, str(config)], env=environment, check=True, capture_output=True, timeout=300
+    )
+    log = [json.loads(line) for line in (tmp_path / "two/log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log if "loss" in line] == [1, 2, 3]
+    assert not same(weights(alone, "unet"), weights(tmp_path / "two/export", "unet"))
+    # The mean of two ranks: rank 0 alone would have logged the single run's loss.
+    single = [json.loads(line) for line in (tmp_path / "alone/log.jsonl").read_text().splitlines()]
+    assert log[0]["loss"] != pytest.approx(single[0]["loss"], rel=1e-3)
