@@ -2,7 +2,8 @@
 
     python runs/pack_tiny.py out/tiny src/magicpose/weights/tiny
 
-Parts come from the newest finished stage that has them, so an unfinished recipe packs what there is.
+Parts come from the newest finished stage that has them, so an unfinished recipe packs what there is. What no stage here
+trained (the autoencoder, when a run goes on from shipped weights) travels through every stage's export unchanged.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from magicpose.training.stages import STAGES as TRAINING
+
 STAGES = ("vae", "joint", "pose_prior", "appearance", "pose")  # later ones win
 PARTS = ("vae", "text_encoder", "tokenizer", "unet", "appearance", "pose_controlnet", "scheduler")
 GUIDANCE = 2.0  # chosen on people of neither training nor evaluation
@@ -25,13 +28,16 @@ def main(source: Path, target: Path) -> None:
     draft = target.with_name(target.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
     made_by: dict[str, str] = {}
+    newest = source
     for stage in STAGES:
         for part in PARTS:
             folder = source / stage / "export" / part
             if folder.is_dir():
                 shutil.rmtree(draft / part, ignore_errors=True)
                 shutil.copytree(folder, draft / part)
-                made_by[part] = stage
+                newest = source / stage / "export"
+                if part in TRAINING[stage].trains:
+                    made_by[part] = stage
     for weights in draft.rglob("*.safetensors"):
         halved = {
             name: value.half() if value.is_floating_point() else value for name, value in load_file(weights).items()
@@ -42,7 +48,7 @@ def main(source: Path, target: Path) -> None:
         about = json.loads(config.read_text())
         about.pop("_name_or_path", None)
         config.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
-    size_px = json.loads((source / "vae/export/model_index.json").read_text())["size_px"]
+    size_px = json.loads((newest / "model_index.json").read_text())["size_px"]
     index = {
         "_class_name": "MagicPosePipeline",
         "guidance_scale": GUIDANCE,
