@@ -44,8 +44,8 @@ class Options:
     steps: int = 20
     guidance: float | None = None
     first_seed: int = HELD_OUT
-    cross: bool = True
-    """Cross-identity pairs too."""
+    cross: int = 60
+    """Cross-identity pairs, for the first so many people."""
     frames: int = 8
     fps: float = 3.0
     prior: Path | None = None
@@ -72,12 +72,12 @@ def framing_of(number: int) -> str:
 
 
 def pairs(options: Options, size: int) -> Iterator[Pair]:
-    """`pairs` people, one self and one cross-identity pair each."""
+    """`pairs` people: one self pair each, and for the first ones a cross-identity pair."""
     for number in range(options.pairs):
         seed = options.first_seed + number
         clip = render_clip(seed, options.frames, size, framing_of(number), "plain", options.fps)  # type: ignore[arg-type]
         yield _pair("self", clip)
-        if options.cross:
+        if number < options.cross:
             # The clip of `seed` drives another person, who stands in the same scene; all that is known of them
             # is the reference picture, so the poses are fitted to it.
             guest = clip_as(seed + 500_000, clip)

@@ -117,7 +117,8 @@ def main(options: Options) -> None:
             shown = [targets.index(frames[1]) for frames in TARGETS.values()]
             lines.append([Image.fromarray(p) for p in (
                 person.frames[FRONT], person.frames[SIDE],
-                *(p for k in shown for p in (results["front"][k], results["front and side"][k], person.frames[targets[k]])),
+                *(p for k in shown for p in (results["front"][k], results["front and side"][k],
+                                             person.frames[targets[k]])),
             )])  # fmt: skip
         print(f"{number + 1} people", flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
