@@ -4,9 +4,11 @@
     python runs/retarget_quality.py repair --clips 20
 
 Retargeting. B (a held-out seed) moves for six seconds before a camera of its own, 8 frames a second. Truth: B's
-keypoints in the first three. Reference: B's last frame, another pose three seconds later. Driver: another person
-A in the poses of the truth, seen by B's camera ("same"), or through another one: the picture zoomed by e^u and
-moved by v of its side, u and v uniform up to the limits in CAMERAS; what leaves the picture is lost. Error: mean
+keypoints in the first three. Reference, of two kinds: B's last frame, another pose three seconds later ("later"), or
+a frame of the truth drawn at random ("within": an image of B in one of the driver's own poses). Driver: another
+person A in the poses of the truth, seen by B's camera ("same"), or through another one: the picture zoomed by e^u
+and moved by v of its side, u and v uniform up to the limits in CAMERAS; what leaves the picture is lost. "The
+driver's" is the one camera set up for A, into whose clip B is put, to the letter what `clip_as` does. Error: mean
 distance to the truth over the points present in both, in shoulder widths of B (the widest the clip shows). "off"
 is the driver as it is. "shape" is the error after the best single shift of the whole clip, for both: what is
 left when the place is known.
@@ -21,7 +23,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Literal
 
 import numpy as np
@@ -43,7 +45,9 @@ FRAMINGS: tuple[Framing, ...] = ("full", "knee", "half", "bust", "head")
 LIMBS = ("upperarm01", "lowerarm01", "wrist", "upperleg01", "lowerleg01", "foot")
 HELD_OUT = 10_500_000
 SIZE, FRAMES = 512, 24
-CAMERAS = {"same": (0.0, 0.0), "similar": (0.3, 0.12), "other": (0.5, 0.2)}  # log zoom, shift
+# log zoom, shift
+CAMERAS = {"the driver's": (0.0, 0.0), "same": (0.0, 0.0), "similar": (0.3, 0.12), "other": (0.5, 0.2)}
+REFERENCES = ("later", "within")
 PARTS = {"body": slice(0, 18), "face": slice(60, 130), "hands": slice(18, 60), "all": slice(0, 130)}
 
 
@@ -99,26 +103,30 @@ def pictured(rig: Rig, world: Floats, face: Floats, camera: Camera) -> NDArray[n
 
 @dataclass(frozen=True)
 class Pair:
-    """`driver` and `truth` [24, 130, 3], `reference` [130, 3], `width`: the truth's shoulders in pixels."""
+    """`driver` and `truth` [24, 130, 3], `later` [130, 3], `width`: the truth's shoulders in pixels."""
 
     driver: NDArray[np.float32]
     truth: NDArray[np.float32]
-    reference: NDArray[np.float32]
+    later: NDArray[np.float32]
     width: float
 
+    def reference(self, kind: str, rng: np.random.Generator) -> Pose:
+        return Pose.from_stacked(self.later if kind == "later" else self.truth[rng.integers(len(self.truth))])
 
-def make_pair(framing: Framing, index: int) -> Pair:
-    """As `synthetic_people.clip.clip_as` does it, without the pictures."""
+
+def make_pair(framing: Framing, index: int, camera_of: str = "reference") -> Pair:
+    """As `synthetic_people.clip.clip_as` does it, without the pictures; `camera_of`: who the camera was set up for."""
     seed = HELD_OUT + 2 * index
     b, a = Rig(make_identity(seed)), Rig(make_identity(seed + 1))
+    host, guest = (b, a) if camera_of == "reference" else (a, b)
     motion = make_motion(seed, 2 * FRAMES, 8.0, framing)
-    world = b.world(motion.poses)
-    camera = place_camera(b, world, framing, SIZE)
-    points = pictured(b, world, motion.face, camera)
-    other = a.world(motion.poses)
-    neck = b.joint("neck01")[2] - a.joint("neck01")[2]
-    other[..., 2, 3] += floor_height(b) - floor_height(a) if framing == "full" else neck
-    driver = pictured(a, other, motion.face, camera)
+    world = host.world(motion.poses)
+    camera = place_camera(host, world, framing, SIZE)
+    other = guest.world(motion.poses)
+    neck = host.joint("neck01")[2] - guest.joint("neck01")[2]
+    other[..., 2, 3] += floor_height(host) - floor_height(guest) if framing == "full" else neck
+    tracks = (pictured(host, world, motion.face, camera), pictured(guest, other, motion.face, camera))
+    points, driver = tracks if camera_of == "reference" else tracks[::-1]
     return Pair(driver[:FRAMES], points[:FRAMES], points[-1], shoulder_width(points))
 
 
@@ -147,25 +155,32 @@ def shoulder_width(points: NDArray[np.float32]) -> float:
     return float(np.hypot(*(points[there, 2, :2] - points[there, 5, :2]).T).max())
 
 
-def retarget_rows(count: int, framings: Sequence[Framing]) -> Iterator[str]:
+def retarget_rows(
+    count: int, framings: Sequence[Framing], cameras: Sequence[str], kinds: Sequence[str]
+) -> Iterator[str]:
     names = (*PARTS, "shape")
-    yield "| framing | camera | " + " | ".join(f"{name}: off, ours, ratio" for name in names) + " |"
-    yield "|---" * (2 + len(names)) + "|"
+    yield "| framing | camera | reference | " + " | ".join(f"{name}: off, ours, ratio" for name in names) + " |"
+    yield "|---" * (3 + len(names)) + "|"
     for framing in framings:
-        pairs = [make_pair(framing, index) for index in range(count)]
-        for camera, (zoom, shift) in CAMERAS.items():
-            rng = np.random.default_rng(0)
-            table: dict[str, list[list[float]]] = {name: [] for name in names}
-            for pair in pairs:
-                driver = through(pair.driver, np.exp(rng.uniform(-zoom, zoom)), rng.uniform(-shift, shift, 2))
-                track = PoseTrack.from_stacked(driver, (SIZE, SIZE), 8.0)
-                ours = retarget(track, to=Pose.from_stacked(pair.reference)).stacked()
-                off, new = (errors(found, pair.truth, pair.width) for found in (driver, ours))
-                for name in names:
-                    table[name].append([off[name], new[name]])
-            means = {name: np.nanmean(np.array(rows), axis=0) for name, rows in table.items()}
-            cells = [f"{a:.3f}, {b:.3f}, {b / a:.2f}" for a, b in means.values()]
-            yield f"| {framing} | {camera} | " + " | ".join(cells) + " |"
+        sets = {who: [make_pair(framing, index, who) for index in range(count)] for who in ("reference", "driver")}
+        for camera, kind in product(cameras, kinds):
+            who = "driver" if camera == "the driver's" else "reference"
+            means = mean_errors(sets[who], CAMERAS[camera], kind)
+            cells = [f"{off:.3f}, {ours:.3f}, {ours / off:.2f}" for off, ours in (means[name] for name in names)]
+            yield f"| {framing} | {camera} | {kind} | " + " | ".join(cells) + " |"
+
+
+def mean_errors(pairs: Sequence[Pair], camera: tuple[float, float], kind: str) -> dict[str, Floats]:
+    """Per part and for the shape, (off, ours) meant over the pairs."""
+    zoom, shift = camera
+    rng, draw = np.random.default_rng(0), np.random.default_rng(1)
+    rows: list[tuple[dict[str, float], dict[str, float]]] = []
+    for pair in pairs:
+        driver = through(pair.driver, np.exp(rng.uniform(-zoom, zoom)), rng.uniform(-shift, shift, 2))
+        track = PoseTrack.from_stacked(driver, (SIZE, SIZE), 8.0)
+        ours = retarget(track, to=pair.reference(kind, draw)).stacked()
+        rows.append((errors(driver, pair.truth, pair.width), errors(ours, pair.truth, pair.width)))
+    return {name: np.nanmean([[off[name], ours[name]] for off, ours in rows], axis=0) for name in rows[0][0]}
 
 
 FAULTS = {"jitter": 0.03, "missing": 0.03, "jumps": 0.005, "swaps": 0.02}
@@ -247,8 +262,13 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=100)
     parser.add_argument("--clips", type=int, default=20)
     parser.add_argument("--framings", nargs="+", choices=FRAMINGS, default=FRAMINGS)
+    parser.add_argument("--references", nargs="+", choices=REFERENCES, default=REFERENCES)
+    parser.add_argument("--cameras", nargs="+", choices=list(CAMERAS), default=list(CAMERAS))
     chosen = parser.parse_args()
-    rows = retarget_rows(chosen.pairs, chosen.framings) if chosen.what == "retarget" else repair_rows(chosen.clips)
+    if chosen.what == "retarget":
+        rows = retarget_rows(chosen.pairs, chosen.framings, chosen.cameras, chosen.references)
+    else:
+        rows = repair_rows(chosen.clips)
     for row in rows:
         print(row, flush=True)
 

@@ -189,7 +189,8 @@ def _fit(driver: Person, reference: Person, part: Part, reshape: bool) -> Floats
         there = driver.body[:, root, 2] > 0
         grown = _grow(driver.body, ratio, root, _about_middle(driver.body[:, root, :2], there, size))
         width = float(np.exp(reference.proportions.log_length[NAMES.index("shoulders")]))
-        grown[..., :2] += shift(grown, driver.body, reference.body, size, width)[:, None]
+        scale = (size, width, float(np.exp(reference.proportions.size)))
+        grown[..., :2] += shift(grown, driver.body, reference.body, root, scale)[:, None]
         out[:, :18, :2] = grown[:, :18, :2]
         neck = driver.body[:, NECK, 2] > 0
         new = np.where(neck[:, None], grown[:, NECK, :2], grown[:, root, :2])
