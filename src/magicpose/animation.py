@@ -24,7 +24,7 @@ from magicpose.media.canvas import Size
 from magicpose.media.formats import format_of
 from magicpose.memory import with_less_memory
 from magicpose.pose.cache import hash_files
-from magicpose.pose.detect import detect_pose
+from magicpose.pose.detect import choose_detector, detect_pose
 from magicpose.pose.diagnosis import Diagnosis, diagnose
 from magicpose.pose.keypoints import Pose, PoseTrack
 from magicpose.pose.retarget import Align, Part, retarget
@@ -109,6 +109,8 @@ def animate(
         motion = read_driver(str(driver), options.driver, progress)
         needs_pose = motion.track is not None and options.align != "off"
         person = _reference_pose(references[0], options) if needs_pose else Pose()
+    if needs_pose or motion.pictures is not None:
+        work.reporter.say(f"note: poses found by {choose_detector(options.driver.detector)}")
     track = _fitted(work, motion, person, pictures[0].size)
     with work.stage("load"):
         pipe = _load(options)
@@ -158,7 +160,7 @@ def _settings(references: Sequence[str | Path], driver: str, options: AnimateOpt
         "start": read.start,
         "end": read.end,
         "person": read.person,
-        "detector": read.detector,
+        "detector": choose_detector(read.detector),
         "maps": read.maps,
         "align": options.align,
         "part": options.part,

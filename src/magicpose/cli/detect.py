@@ -45,7 +45,7 @@ def run(options: Options) -> None:
     from magicpose.cli.bars import Bars
     from magicpose.errors import UserError
     from magicpose.media import check_output
-    from magicpose.pose.detect import detect_people
+    from magicpose.pose.detect import choose_detector, detect_people
     from magicpose.pose.document import save_people
     from magicpose.pose.people import pick_person
     from magicpose.pose.smooth import repair
@@ -78,4 +78,5 @@ def run(options: Options) -> None:
             write_overlay(
                 options.source, people, options.overlay, options.start, options.end, options.overwrite, progress
             )
-    print(f"{options.output}: {len(people)} people, {len(people[0])} frames", file=sys.stderr)
+    by = choose_detector(options.detector)
+    print(f"{options.output}: {len(people)} people, {len(people[0])} frames, found by {by}", file=sys.stderr)

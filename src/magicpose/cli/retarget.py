@@ -49,7 +49,7 @@ def run(options: Options) -> None:
     from magicpose.drivers import DriverOptions, read_driver
     from magicpose.errors import UserError
     from magicpose.media import check_output, read_image, write_image
-    from magicpose.pose.detect import detect_pose
+    from magicpose.pose.detect import choose_detector, detect_pose
     from magicpose.pose.diagnosis import diagnose
     from magicpose.pose.document import save_people
     from magicpose.pose.preview import preview
@@ -80,4 +80,5 @@ def run(options: Options) -> None:
     elif options.preview is not None:
         with bars.stage("preview") as progress:
             write_overlay(options.reference, [fitted], options.preview, overwrite=options.overwrite, progress=progress)
-    print(f"{options.output}: {len(fitted)} frames on {picture.width}x{picture.height}", file=sys.stderr)
+    what = f"{len(fitted)} frames on {picture.width}x{picture.height}"
+    print(f"{options.output}: {what}, poses found by {choose_detector(options.detector)}", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from PIL import Image
 
 from magicpose.errors import UserError
 from magicpose.media import IMAGE_SUFFIXES, list_images, probe, read_image, read_video
-from magicpose.media.files import PathLike, check_input
+from magicpose.media.files import MediaWarning, PathLike, check_input
 from magicpose.pose import cache as store
 from magicpose.pose import dwpose, tracking
 from magicpose.pose.crop import Frame
@@ -196,6 +197,8 @@ def _picked(people: list[PoseTrack], person: Person, where: str) -> PoseTrack:
         raise UserError(
             f"no person found in {where}: give one in which somebody can be seen, not too small or cut off at the neck"
         )
+    if len(people) > 1 and person == "largest":
+        warnings.warn(f"{where} shows {len(people)} people; the largest is taken", MediaWarning, stacklevel=3)
     try:
         return pick_person(dict(enumerate(people)), person)
     except UserError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import warnings
 from importlib import util
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from PIL import Image
 
 import magicpose as mp
 from magicpose.errors import UserError
-from magicpose.media import write_video
+from magicpose.media import MediaWarning, write_video
 from magicpose.pose.crop import Frame
 from magicpose.pose.detect import choose_detector, detect_people
 from magicpose.pose.keypoints import Pose
@@ -221,3 +222,24 @@ def test_a_missing_or_wrong_picture_is_one_sentence(tmp_path: Path) -> None:
         mp.detect_pose(tmp_path / "none.png")
     with pytest.raises(UserError, match="uint8"):
         mp.detect_pose(np.zeros((4, 4), np.uint8))
+
+
+class TwoPeople:
+    """Always the same two, one larger."""
+
+    name, version = "two", "1"
+
+    def __call__(self, frame: Frame) -> list[Pose]:
+        small, large = np.full((18, 3), 0.9, np.float32), np.full((18, 3), 0.9, np.float32)
+        small[:, 0], small[:, 1] = np.linspace(2, 10, 18), np.linspace(2, 20, 18)
+        large[:, 0], large[:, 1] = np.linspace(30, 60, 18), np.linspace(2, 60, 18)
+        return [Pose(small), Pose(large)]
+
+
+def test_two_people_are_said_unless_one_was_asked_for() -> None:
+    picture = np.zeros((64, 64, 3), np.uint8)
+    with pytest.warns(MediaWarning, match="shows 2 people; the largest is taken"):
+        assert mp.detect_pose(picture, TwoPeople()).body[0, 0] == pytest.approx(30, abs=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert mp.detect_pose(picture, TwoPeople(), person=0).body[0, 0] == pytest.approx(2, abs=0.1)
