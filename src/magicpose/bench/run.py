@@ -24,7 +24,7 @@ from magicpose.bench.measure import (
     time_original,
     weights_gib,
 )
-from magicpose.bench.modes import MODES, ORIGINAL, prepare
+from magicpose.bench.modes import MODES, ORIGINAL, prepared
 from magicpose.bench.stack import Stack, Width, build_stack, make_inputs
 from magicpose.errors import UserError
 from magicpose.presets import PRESETS
@@ -33,6 +33,7 @@ from magicpose.sampling import FramePlan, Guidance, sample
 Say = Callable[[str], None]
 FRAME_COUNTS = (1, 4, 16, 64)
 ORIGINAL_STEPS = 50
+DEFAULT_MODES = (ORIGINAL, "fp32", "fp32-winograd", "bf16", "bf16-int8")
 SHARING_FRAMES = 16  # frames that share a bank where one figure is given
 _GIB_NEEDED: dict[Width, float] = {"sd15": 20.0, "tiny": 0.5}  # float32 stack, one copy of it, plain attention
 
@@ -52,7 +53,7 @@ class BenchSettings:
     size_px: int = 512
     more_sizes: tuple[int, ...] = (256,)
     sizes_mode: str = "bf16"
-    modes: tuple[str, ...] = (ORIGINAL, "fp32", "bf16", "bf16-compiled")
+    modes: tuple[str, ...] = DEFAULT_MODES
     batch: int = 4
     rounds: int = 2
     guidance_scale: float = 7.0
@@ -117,15 +118,16 @@ def _take_turns(
                 facts[name] = {"weights_gib": weights_gib(stack)}
             else:
                 mode = MODES[name]
-                ours, fitting = prepare(mode, stack), inputs.to(mode.dtype)
-                if mode.compiled:
-                    began = time.perf_counter()
-                    time_fast(ours, fitting, settings.guidance_scale)
-                    facts[name].setdefault("warm_up_s", []).append(time.perf_counter() - began)
-                done = time_fast(ours, fitting, settings.guidance_scale)
-                facts[name]["weights_gib"] = weights_gib(ours)
-                if turn == 0:
-                    facts[name]["sample_step_s"] = _sampled_step(ours, settings)
+                fitting = inputs.to(mode.dtype)
+                with prepared(mode, stack) as ours:
+                    if mode.prepares:
+                        began = time.perf_counter()
+                        time_fast(ours, fitting, settings.guidance_scale)
+                        facts[name].setdefault("warm_up_s", []).append(time.perf_counter() - began)
+                    done = time_fast(ours, fitting, settings.guidance_scale)
+                    facts[name]["weights_gib"] = weights_gib(ours)
+                    if turn == 0:
+                        facts[name]["sample_step_s"] = _sampled_step(ours, settings)
                 del ours
             rounds[name].append(done)
             say(f"round {turn + 1}, {name}: " + ", ".join(f"{k} {v:.2f} s" for k, v in done.seconds.items()))
@@ -190,8 +192,11 @@ def _presets(results: dict[str, Any]) -> dict[str, Any]:
 def _one_size(settings: BenchSettings, stack: Stack, size_px: int, machine: Machine, say: Say) -> dict[str, Any]:
     """Our parts at another size, one frame, one round."""
     mode = MODES[settings.sizes_mode]
-    ours = prepare(mode, stack)
-    done = time_fast(ours, make_inputs(ours, size_px, 1).to(mode.dtype), settings.guidance_scale)
+    with prepared(mode, stack) as ours:
+        inputs = make_inputs(ours, size_px, 1).to(mode.dtype)
+        if mode.prepares:
+            time_fast(ours, inputs, settings.guidance_scale)
+        done = time_fast(ours, inputs, settings.guidance_scale)
     say(f"{size_px} px, {settings.sizes_mode}: " + ", ".join(f"{k} {v:.2f} s" for k, v in done.seconds.items()))
     counts, _ = count_multiply_adds(settings.width, size_px)
     return _summary(settings.sizes_mode, [done], counts, machine)

@@ -17,8 +17,8 @@ class Options:
     """side of the frames in pixels"""
     more_sizes: tuple[int, ...] = (256,)
     """further sizes, measured with one mode and one frame"""
-    modes: tuple[str, ...] = ("original", "fp32", "bf16", "bf16-compiled")
-    """which to compare, in turns; also bf16-nhwc"""
+    modes: tuple[str, ...] = ("original", "fp32", "fp32-winograd", "bf16", "bf16-int8")
+    """which to compare, in turns; also bf16-nhwc, bf16-compiled"""
     batch: int = 4
     """frames per network call"""
     rounds: int = 2

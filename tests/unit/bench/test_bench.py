@@ -14,13 +14,13 @@ from PIL import Image
 from magicpose.bench import BenchSettings, run_bench
 from magicpose.bench.machine import PeakMemory, matrix_peak, this_machine
 from magicpose.bench.measure import count_multiply_adds, frame_cost, psnr, step_cost, time_fast, time_original
-from magicpose.bench.modes import MODES, Mode, prepare
+from magicpose.bench.modes import MODES, Mode, prepared
 from magicpose.bench.report import output_paths, table, write
 from magicpose.bench.stack import build_stack, make_inputs
 from magicpose.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-TINY = BenchSettings(64, (), modes=("original", "bf16"), batch=2, rounds=1, width="tiny")
+TINY = BenchSettings(64, (), modes=("original", "fp32-winograd", "bf16"), batch=2, rounds=1, width="tiny")
 
 
 def test_the_recreated_original_and_the_fast_path_agree() -> None:
@@ -30,7 +30,8 @@ def test_the_recreated_original_and_the_fast_path_agree() -> None:
     original, fast = time_original(stack, inputs, 7.0), time_fast(stack, inputs, 7.0)
     torch.testing.assert_close(fast.guided[:1], original.guided, rtol=1e-4, atol=1e-4)
     assert stack.model.unet.attn_processors == before
-    half = time_fast(prepare(MODES["bf16-nhwc"], stack), inputs.to(torch.bfloat16), 7.0)
+    with prepared(MODES["bf16-nhwc"], stack) as ours:
+        half = time_fast(ours, inputs.to(torch.bfloat16), 7.0)
     assert 25 < psnr(half.guided[:1], original.guided) < 100
 
 
@@ -80,6 +81,7 @@ def test_a_whole_run_and_its_files(tmp_path: Path) -> None:
     assert row["sample_step_s"] > 0
     assert set(result["presets"]["bf16"]) == {"exact", "balanced", "fast"}
     assert any("round 1, bf16" in line for line in said)
+    assert len(result["modes"]["fp32-winograd"]["warm_up_s"]) == 1
     assert "bf16" in table(result)
     paths = output_paths(tmp_path / "bench")
     write(result, paths)
@@ -106,5 +108,6 @@ def test_wrong_settings_are_refused(wrong: dict[str, object], words: str) -> Non
 def test_compiled_networks_agree() -> None:
     stack = build_stack("tiny")
     inputs = make_inputs(stack, 64, 2)
-    compiled = prepare(Mode(torch.float32, channels_last=False, compiled=True, about=""), stack)
-    assert psnr(time_fast(compiled, inputs, 7.0).guided, time_fast(stack, inputs, 7.0).guided) > 100
+    with prepared(Mode(torch.float32, channels_last=False, compiled=True, about=""), stack) as compiled:
+        quick = time_fast(compiled, inputs, 7.0)
+    assert psnr(quick.guided, time_fast(stack, inputs, 7.0).guided) > 100
