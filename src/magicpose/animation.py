@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from magicpose.drivers import Driver, DriverOptions, Frame, fingerprint, read_dr
 from magicpose.errors import UserError
 from magicpose.hub import find_model
 from magicpose.jobs import Job
-from magicpose.media import Canvas, VideoWriter, check_output, grid, read_image
+from magicpose.media import Canvas, VideoWriter, check_output, grid, read_image, write_image
 from magicpose.media.canvas import Size
 from magicpose.media.formats import format_of
 from magicpose.memory import with_less_memory
@@ -33,6 +33,9 @@ from magicpose.presets import PRESETS, PresetName
 from magicpose.progress import Progress, Reporter, Silent
 
 if TYPE_CHECKING:  # torch loads after everything cheap has been checked
+    from torch import Tensor
+
+    from magicpose.arithmetic import Arithmetic
     from magicpose.pipeline import Conditions, MagicPosePipeline
     from magicpose.sampling import Guidance
 
@@ -40,6 +43,7 @@ Maps = NDArray[np.uint8]  # [F, H, W, 3]
 
 GROUP = 16  # frames that are made and saved together
 BLACK = (0, 0, 0)
+PREVIEW = "preview.png"  # in the job's folder
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,9 @@ class AnimateOptions:
     batch: int = 8
     device: str = "cpu"
     dtype: str | None = None
+    arithmetic: Arithmetic = "plain"
+    low_memory: bool = False
+    preview: bool = False
     overwrite: bool = False
 
 
@@ -175,6 +182,8 @@ def _settings(references: Sequence[str | Path], driver: str, options: AnimateOpt
         "batch": options.batch,
         "device": options.device,
         "dtype": options.dtype,
+        "arithmetic": options.arithmetic,
+        "low_memory": options.low_memory,
     }
 
 
@@ -233,6 +242,9 @@ def _load(options: AnimateOptions) -> MagicPosePipeline:
     if pipe.model.appearance is None or pipe.model.pose_controlnet is None:
         missing = "appearance control" if pipe.model.appearance is None else "pose ControlNet"
         raise UserError(f"model {options.model} has no {missing}: convert it together with one")
+    pipe.set_arithmetic(options.arithmetic)
+    if options.low_memory:
+        pipe.save_memory()
     return pipe
 
 
@@ -280,6 +292,7 @@ def _generate(
                 options.seed,
                 FramePlan(batch=batch),
                 advance,
+                _previewer(job, conditions, canvas, pictures[0]) if options.preview else None,
             )
             job.save_latents(group.start, latents)
 
@@ -288,6 +301,20 @@ def _generate(
             kept = job.frames - sum(map(len, job.groups_left()))
             work.reporter.say(f"going on: {kept} of {job.frames} frames are there already")
         with_less_memory(attempt, options.batch, work.reporter.say, lambda: _tile(pipe))
+
+
+def _previewer(
+    job: Job, conditions: Conditions, canvas: Canvas, reference: Image.Image
+) -> Callable[[slice, Tensor], None]:
+    """Keeps a picture in the job's folder of what the frames that are being made will look like."""
+    from magicpose.latent_preview import LatentPreview, contact_sheet
+
+    preview = LatentPreview.fit(conditions.references[0], canvas.place(reference.size).apply(reference))
+
+    def write(_: slice, latents: Tensor) -> None:
+        write_image(job.folder / PREVIEW, contact_sheet(preview(latents)), overwrite=True)
+
+    return write
 
 
 def _decode(work: _Work, pipe: MagicPosePipeline, job: Job) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,18 @@ from PIL import Image
 from torch import Tensor, nn
 
 from magicpose.appearance import AppearanceControl
+from magicpose.arithmetic import Arithmetic, use_arithmetic
 from magicpose.autoencoder import stride
 from magicpose.conversion.files import replacing_folder
 from magicpose.conversion.folder import read_folder, write_folder
 from magicpose.conversion.original import Components
 from magicpose.errors import UserError
 from magicpose.hub import find_model
+from magicpose.layers import Replacement
 from magicpose.media.canvas import Canvas, Size
 from magicpose.model import MagicPoseModel
 from magicpose.motion import MotionModules
+from magicpose.offload import offload
 from magicpose.pose.draw import draw_poses
 from magicpose.pose.keypoints import PoseTrack
 from magicpose.sampling import SD15_SCHEDULE, FramePlan, Guidance, Progress, make_scheduler, sample
@@ -97,6 +100,9 @@ class MagicPosePipeline:
         self.text_encoder = text_encoder
         self.tokenizer = tokenizer
         self.settings = settings
+        self._arithmetic: Arithmetic = "plain"
+        self._exchanged = Replacement([])
+        self._works_on: torch.device | None = None  # where weights are offloaded
 
     # ---- coming and going --------------------------------------------------------------------------------------
 
@@ -156,7 +162,8 @@ class MagicPosePipeline:
         return cls(model, sd_pipe.vae, sd_pipe.text_encoder, sd_pipe.tokenizer, settings)
 
     def detach(self) -> UNet2DConditionModel:
-        """Gives the base UNet back with the attention processors it had; this pipeline is then unusable."""
+        """Gives the base UNet back with the layers and attention processors it had; this pipeline is then unusable."""
+        self.set_arithmetic("plain")
         return self.model.detach()
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -180,12 +187,40 @@ class MagicPosePipeline:
 
     def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> MagicPosePipeline:
         """Moves every network; `dtype` None keeps theirs."""
+        self._exchanged.remove()
         for network in (self.model, self.vae, self.text_encoder):
             network.to(device=device, dtype=dtype)
+        self.set_arithmetic(self._arithmetic)
         return self
+
+    def set_arithmetic(self, arithmetic: Arithmetic) -> None:
+        """Quicker layers on CPUs ("winograd", "int8"; see `use_arithmetic`), or the networks' own ("plain").
+
+        They are made from the weights of the first call after this one: load LoRAs before.
+        """
+        self._exchanged.remove()
+        self._exchanged = use_arithmetic(arithmetic, self.model, self.vae)
+        self._arithmetic = arithmetic
+
+    def save_memory(self) -> None:
+        """The autoencoder one frame and one tile at a time; on accelerators, weights wait in main memory (`offload`).
+
+        Tiles are blended where they meet, so pictures larger than one (512 px) change a little. Offloading is for
+        good, and has not been tried on a GPU.
+        """
+        for name in ("enable_slicing", "enable_tiling"):
+            if hasattr(self.vae, name):  # the embedded model's has neither, and needs none
+                getattr(self.vae, name)()
+        device = self.device
+        if device.type != "cpu" and self._works_on is None:
+            offload((self.model, self.vae, self.text_encoder), device)
+            self._works_on = device
 
     @property
     def device(self) -> torch.device:
+        """Where the work is done; offloaded weights are elsewhere."""
+        if self._works_on is not None:
+            return self._works_on
         return next(self.model.unet.parameters()).device
 
     @property
@@ -283,8 +318,12 @@ class MagicPosePipeline:
         seed: int = 0,
         plan: FramePlan | None = None,
         progress: Progress | None = None,
+        on_step: Callable[[slice, Tensor], None] | None = None,
     ) -> Tensor:
-        """Clean latents [F, C, h, w] for the pose maps [F, H, W, 3]; frames of one clip may come in several calls."""
+        """Clean latents [F, C, h, w] for the pose maps [F, H, W, 3]; frames of one clip may come in several calls.
+
+        `on_step` as in `sample`: `LatentPreview` makes pictures of what it receives.
+        """
         if steps < 1:
             raise UserError(f"the number of steps must be at least 1, not {steps}")
         return sample(
@@ -299,6 +338,7 @@ class MagicPosePipeline:
             plan=plan,
             seed=seed,
             progress=progress,
+            on_step=on_step,
         )
 
     @torch.no_grad()
@@ -328,7 +368,7 @@ class MagicPosePipeline:
         tokens = self.tokenizer(
             prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
         ).input_ids
-        states: Tensor = self.text_encoder(tokens.to(self.text_encoder.device))[0]
+        states: Tensor = self.text_encoder(tokens.to(self.device))[0]
         return states.to(self.device, self.dtype)
 
     @torch.no_grad()
@@ -336,7 +376,7 @@ class MagicPosePipeline:
         """Frames of clean latents [F, C, h, w], `batch` at a time."""
         weights: nn.Parameter = next(self.vae.parameters())
         for chunk in torch.split(latents, batch):
-            scaled = chunk.to(weights.device, weights.dtype) / self.vae.config.scaling_factor
+            scaled = chunk.to(self.device, weights.dtype) / self.vae.config.scaling_factor
             with torch.no_grad():  # the decorator does not reach into a generator that is resumed later
                 pixels = self.vae.decode(scaled).sample
             pixels = (pixels.float().permute(0, 2, 3, 1) * 127.5 + 127.5).round().clamp(0, 255)

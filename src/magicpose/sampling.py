@@ -133,6 +133,7 @@ def sample(
     progress: Progress | None = None,
     on_group: Callable[[slice, Tensor], None] | None = None,
     frames_done: int = 0,
+    on_step: Callable[[slice, Tensor], None] | None = None,
 ) -> Tensor:
     """Denoises a clip; returns clean latents [F, 4, h, w], in the dtype of `noise`.
 
@@ -147,6 +148,7 @@ def sample(
         seed: for schedulers that add noise, and for the motion windows' offsets.
         on_group: receives the finished latents of each group of frames, in order.
         frames_done: skip this many frames of earlier groups (a resumed job).
+        on_step: receives, after every step of a group, float32 latents it would end with if the prediction were right.
     """
     template = make_scheduler(scheduler) if isinstance(scheduler, str) else scheduler
     references = [reference_latents] if isinstance(reference_latents, Tensor) else list(reference_latents or ())
@@ -165,7 +167,7 @@ def sample(
         for first in range(frames_done, frames, group):
             span = slice(first, min(first + group, frames))
             start = noise if len(noise) == 1 else noise[span]
-            latents = clip.denoise(start, span, copy.deepcopy(template), steps, frames, banks, progress)
+            latents = clip.denoise(start, span, copy.deepcopy(template), steps, frames, banks, progress, on_step)
             latents = latents.to(noise.dtype)
             done.append(latents)
             if on_group is not None:
@@ -195,6 +197,7 @@ class _Clip:
         frames_in_all: int,
         banks: dict[float, Bank] | None,
         progress: Progress | None,
+        on_step: Callable[[slice, Tensor], None] | None,
     ) -> Tensor:
         """All steps for the frames of `span`."""
         scheduler.set_timesteps(steps, device=noise.device)
@@ -211,6 +214,8 @@ class _Clip:
             scaled = scheduler.scale_model_input(latents, t)
             prediction = self._predict(scaled, t, bank, hints, span, guided, offsets)
             latents = latents.expand(count, -1, -1, -1)
+            if on_step is not None:
+                on_step(span, clean_estimate(scheduler, latents, prediction, t))
             latents = _scheduler_step(scheduler, prediction, t, latents, generators)
             del bank
             if progress is not None:
@@ -291,6 +296,14 @@ class _Clip:
         else:
             for first in range(0, count, self.batch):
                 yield list(range(first, min(first + self.batch, count)))
+
+
+def clean_estimate(scheduler: Any, latents: Tensor, prediction: Tensor, t: Tensor) -> Tensor:
+    """The clean latents that `prediction` means for noisy `latents` [F, 4, h, w] at timestep `t`."""
+    signal = scheduler.alphas_cumprod.to(latents.device)[t.long()]
+    if scheduler.config.prediction_type == "v_prediction":
+        return signal.sqrt() * latents - (1 - signal).sqrt() * prediction
+    return (latents - (1 - signal).sqrt() * prediction) / signal.sqrt()
 
 
 def _scheduler_step(

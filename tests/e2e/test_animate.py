@@ -91,6 +91,26 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_frames(reference: Path, tin
     assert len(frames_of(whole)) == 34
 
 
+def test_a_preview_stands_beside_the_job_while_it_runs(
+    reference: Path, tiny_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from magicpose.jobs import Job
+
+    sheets: list[tuple[int, int]] = []
+    closing = Job.close
+
+    def look(job: Job) -> None:
+        sheets.append(read_image(job.folder / "preview.png").size)
+        closing(job)
+
+    monkeypatch.setattr(Job, "close", look)
+    output = tmp_path / "shown"
+    more = ("--end", "0.25", "--preview", "--low-memory", "--arithmetic", "winograd")
+    assert run(command(reference, "nod", output, tiny_sd, *more)) == 0
+    assert sheets == [(1024, 1024)]
+    assert len(frames_of(output)) == 4 and not work_folder(output).exists()
+
+
 def test_what_is_kept_is_not_made_again(
     reference: Path, tiny_sd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

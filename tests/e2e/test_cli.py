@@ -20,12 +20,14 @@ from magicpose.cli import VERBS, main, usage
 # Adding here is free; what is taken away or renamed breaks people's scripts.
 SURFACE = {
     "animate": "inputs output model preset steps guidance scheduler seed prompt size fps start end align part repair "
-    "person detector maps grid batch device dtype overwrite",
+    "person detector maps grid batch device dtype arithmetic "
+    "low_memory preview overwrite",
     "detect": "source output person detector repair layout fps start end max_people overlay overwrite",
     "draw": "driver output size fps start end person overwrite",
     "retarget": "reference driver output preview align part fps start end person detector overwrite",
     "convert": "sources output dtype lora_scale overwrite",
     "train": "config overrides export_only",
+    "bench": "output size more_sizes modes batch rounds threads tiny overwrite",
     "models": "",
 }
 

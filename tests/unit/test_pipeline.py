@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from magicpose.arithmetic import Arithmetic
 from magicpose.errors import UserError
 from magicpose.pipeline import MagicPosePipeline, ModelSettings
 from magicpose.sampling import SD15_SCHEDULE, FramePlan
@@ -151,6 +152,47 @@ def test_plugged_into_a_stock_pipeline_and_out_again(tiny_sd: Path) -> None:
     assert unet.attn_processors == processors
     assert all(torch.equal(weights[name], value) for name, value in unet.state_dict().items())
     assert np.array_equal(painted, paint())
+
+
+@pytest.mark.parametrize(("arithmetic", "close", "differs"), [("winograd", 1, False), ("int8", 40, True)])
+def test_arithmetic_is_chosen_and_taken_back(
+    tiny_sd: Path, arithmetic: Arithmetic, close: int, differs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("winograd", "quantised"):
+        monkeypatch.setattr(f"magicpose.{module}._FEWEST_CHANNELS", 4)
+    pipe = MagicPosePipeline.from_pretrained(tiny_sd)
+
+    def frames() -> np.ndarray:
+        return as_array(pipe(picture(), maps(2), num_inference_steps=2).frames)
+
+    plain, kinds = frames(), [type(module) for module in pipe.model.modules()]
+    pipe.set_arithmetic(arithmetic)
+    assert [type(module) for module in pipe.model.modules()] != kinds
+    quick = frames()
+    assert np.abs(quick - plain).mean() < close / 2 and np.abs(quick - plain).max() <= close
+    assert not differs or not np.array_equal(quick, plain)
+    pipe.to("cpu", torch.float32)  # keeps the choice
+    assert np.array_equal(frames(), quick)
+    unet = pipe.detach()
+    assert [type(module) for module in pipe.model.modules()] == kinds and unet is pipe.model.unet
+
+
+def test_arithmetic_that_does_not_fit_is_refused(tiny_sd: Path) -> None:
+    pipe = MagicPosePipeline.from_pretrained(tiny_sd)
+    with pytest.raises(UserError, match="unknown arithmetic 'int4': choose one of plain, winograd, int8"):
+        pipe.set_arithmetic("int4")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="winograd is for float32; choose --dtype float32 or arithmetic int8"):
+        pipe.to("cpu", torch.bfloat16).set_arithmetic("winograd")
+
+
+def test_saving_memory_decodes_in_slices_and_tiles(tiny_sd: Path) -> None:
+    pipe = MagicPosePipeline.from_pretrained(tiny_sd)
+    before = as_array(pipe(picture(), maps(2), num_inference_steps=1).frames)
+    pipe.save_memory()
+    assert pipe.vae.use_tiling and pipe.vae.use_slicing
+    pipe.vae.tile_latent_min_size = 1000  # one tile: then only rounding may change
+    pipe.vae.tile_sample_min_size = 8000
+    assert np.abs(as_array(pipe(picture(), maps(2), num_inference_steps=1).frames) - before).max() <= 1
 
 
 def test_unknown_models_are_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

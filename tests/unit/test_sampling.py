@@ -119,6 +119,20 @@ def test_streaming_hands_out_groups_in_order_and_goes_on_where_it_stopped(model:
     torch.testing.assert_close(rest, whole[3:])
 
 
+def test_every_step_shows_where_it_leads(model: MagicPoseModel) -> None:
+    shown: list[tuple[slice, Tensor]] = []
+    whole = sample(
+        model, NOISE, REFERENCE, MAPS, CONTEXT, 3, 2.0,
+        plan=FramePlan(group=3), on_step=lambda span, latents: shown.append((span, latents)),
+    )  # fmt: skip
+    assert [span for span, _ in shown] == [slice(0, 3)] * 3 + [slice(3, 4)] * 3
+    assert [len(latents) for _, latents in shown] == [3, 3, 3, 1, 1, 1]
+    last = torch.cat([shown[2][1], shown[5][1]])
+    # the last step keeps the noise that is left at timestep 1: next to nothing
+    torch.testing.assert_close(last, whole, rtol=0.1, atol=0.1)
+    assert float((shown[0][1] - whole[:3]).norm()) > 5 * float((last - whole).norm())
+
+
 def test_half_precision_networks_under_a_float32_solver(model: MagicPoseModel) -> None:
     half = copy.deepcopy(model).to(torch.bfloat16)
     wanted = sample(model, NOISE, REFERENCE, MAPS, CONTEXT, 5, 2.0)

@@ -61,6 +61,12 @@ class Options:
     device: str = "cpu"
     """cpu, cuda, mps"""
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    arithmetic: Literal["plain", "winograd", "int8"] = "plain"
+    """on CPUs: winograd is quicker and exact to rounding (float32), int8 quicker still and inexact"""
+    low_memory: bool = False
+    """autoencoder in slices and tiles; on GPUs weights wait in main memory; slower"""
+    preview: bool = False
+    """keep OUTPUT.work/preview.png up to date while it runs: the frames being made, roughly, after every step"""
     overwrite: bool = False
     """replace the output if it exists"""
 
@@ -94,6 +100,9 @@ def run(options: Options) -> None:
         batch=options.batch,
         device=options.device,
         dtype=options.dtype,
+        arithmetic=options.arithmetic,
+        low_memory=options.low_memory,
+        preview=options.preview,
         overwrite=options.overwrite,
     )
     result = animate(options.inputs[:-1], options.inputs[-1], options.output, chosen, Bars())
