@@ -32,7 +32,9 @@ _SWAP_PRICE = 0.02  # per frame of saying "swapped", in squared shoulder widths:
 _BEND_MOST = 1.0  # squared shoulder widths
 _OUT_AND_BACK = 3.0  # an outlier is that much farther from its neighbours' middle than they are from it
 _UNUSUAL = 6.0  # and that many times the point's own median
-_BANDWIDTHS = (0.25, 0.5, 1.0)  # of `smooth_s`
+# Of `smooth_s`. Hands move so fast that wider ones cost them accuracy: measured, docs/retargeting.md.
+_BANDWIDTHS, _HAND_BANDWIDTHS = (0.25, 0.5, 1.0), (0.15, 0.32, 0.45)
+_CLEARLY = 0.4  # the narrowest width is for what is exact: its error must be below this share of the next one's
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class RepairOptions:
     jump: float = 0.35
     gap_s: float = 0.4
     hand_gap_s: float = 0.2
-    smooth_s: float = 0.12
+    smooth_s: float = 0.14
 
 
 def person_size(points: Floats) -> float:
@@ -181,18 +183,20 @@ def _local_quadratic(points: Floats, width: float) -> tuple[Floats, Floats]:
 
 
 def _smooth(points: Floats, widths: tuple[float, ...]) -> Floats:
-    """Each point with the kernel width (frames) that best predicts it from its neighbours (leave-one-out error).
+    """Each point with the kernel width (frames, ascending) that best predicts it from its neighbours.
 
-    The narrowest width leaves a point nearly as it is, so what is exact stays.
+    Judged by the leave-one-out error. A detector's errors resemble each other from frame to frame, which makes the
+    narrowest width, next to no smoothing, look better than it is; it is taken only where it is clearly better, so
+    what is exact stays.
     """
     there = points[..., 2] > 0
     best = points[..., :2].copy()
     lowest = np.full(points.shape[1], np.inf)
-    for width in widths:
+    for width, handicap in zip(widths, (1.0, *[_CLEARLY] * (len(widths) - 1))):
         value, leverage = _local_quadratic(points, width)
         usable = leverage < 1
         error = ((points[..., :2] - value) / np.where(usable, 1 - leverage, 1)[..., None]) ** 2
-        score = np.where(usable, error.sum(-1), 0).sum(0) / np.maximum(usable.sum(0), 1)
+        score = handicap * np.where(usable, error.sum(-1), 0).sum(0) / np.maximum(usable.sum(0), 1)
         better = (score < lowest) & (usable.sum(0) > 0)
         lowest = np.where(better, score, lowest)
         best[:, better] = value[:, better]
@@ -217,5 +221,8 @@ def repair(track: PoseTrack, options: RepairOptions | None = None) -> PoseTrack:
     longest[_HANDS] = int(options.hand_gap_s * track.fps)
     points = _fill_gaps(points, longest)
     if options.smooth_s > 0 and len(track) >= 4:
-        points = _smooth(points, tuple(options.smooth_s * track.fps * share for share in _BANDWIDTHS))
+        frames = options.smooth_s * track.fps
+        hands = _smooth(points[:, _HANDS], tuple(frames * share for share in _HAND_BANDWIDTHS))
+        points = _smooth(points, tuple(frames * share for share in _BANDWIDTHS))
+        points[:, _HANDS] = hands
     return PoseTrack.from_stacked(points.astype(np.float32), track.size, track.fps, track.source)
