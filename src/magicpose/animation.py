@@ -111,9 +111,9 @@ def animate(
     with work.stage("read"):
         pictures = [read_image(path) for path in references]
         find_model(options.model)
-        settings = _settings(references, str(driver), options)
     with work.stage("detect") as progress:
         motion = read_driver(str(driver), options.driver, progress)
+        settings = _settings(references, str(driver), options)  # hashes the driver: after what is too large was refused
         needs_pose = motion.track is not None and options.align != "off"
         person = _reference_pose(references[0], options) if needs_pose else Pose()
     if needs_pose or motion.pictures is not None:

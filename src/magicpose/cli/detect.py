@@ -79,4 +79,5 @@ def run(options: Options) -> None:
                 options.source, people, options.overlay, options.start, options.end, options.overwrite, progress
             )
     by = choose_detector(options.detector)
-    print(f"{options.output}: {len(people)} people, {len(people[0])} frames, found by {by}", file=sys.stderr)
+    who, frames = ("1 person" if len(people) == 1 else f"{len(people)} people"), len(people[0])
+    print(f"{options.output}: {who}, {frames} frame{'s'[: frames > 1]}, found by {by}", file=sys.stderr)

@@ -80,5 +80,5 @@ def run(options: Options) -> None:
     elif options.preview is not None:
         with bars.stage("preview") as progress:
             write_overlay(options.reference, [fitted], options.preview, overwrite=options.overwrite, progress=progress)
-    what = f"{len(fitted)} frames on {picture.width}x{picture.height}"
+    what = f"{len(fitted)} frame{'s'[: len(fitted) > 1]} on {picture.width}x{picture.height}"
     print(f"{options.output}: {what}, poses found by {choose_detector(options.detector)}", file=sys.stderr)
