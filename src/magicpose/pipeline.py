@@ -24,6 +24,7 @@ from magicpose.conversion.files import replacing_folder
 from magicpose.conversion.folder import read_folder, write_folder
 from magicpose.conversion.original import Components
 from magicpose.errors import UserError
+from magicpose.fitting import check_base, check_fit
 from magicpose.hub import find_model
 from magicpose.layers import Replacement
 from magicpose.media.canvas import Canvas, Size
@@ -148,10 +149,14 @@ class MagicPosePipeline:
     ) -> MagicPosePipeline:
         """Plugs into a loaded stock Stable Diffusion 1.5 pipeline, sharing its networks; `detach` unplugs.
 
-        `appearance` and `pose_controlnet` are brought to the device and dtype of the pipeline's UNet.
+        `appearance` and `pose_controlnet` are brought to the device and dtype of the pipeline's UNet. UserError for
+        another family, or networks of another shape.
         """
         unet = sd_pipe.unet
         branch = appearance if isinstance(appearance, AppearanceControl) else AppearanceControl(appearance)
+        added = {"appearance": branch.unet, "pose_controlnet": pose_controlnet}
+        check_base(unet, type(sd_pipe).__name__)
+        check_fit({"unet": unet, "vae": sd_pipe.vae} | added, type(sd_pipe).__name__)
         for network in (branch, pose_controlnet):
             if network is not None:
                 network.to(unet.device, unet.dtype)

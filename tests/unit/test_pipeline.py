@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +153,42 @@ def test_plugged_into_a_stock_pipeline_and_out_again(tiny_sd: Path) -> None:
     assert unet.attn_processors == processors
     assert all(torch.equal(weights[name], value) for name, value in unet.state_dict().items())
     assert np.array_equal(painted, paint())
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "words"),
+    [
+        ("unet", {"use_linear_projection": True}, "Stable Diffusion 2.x or SDXL; take a Stable Diffusion 1.5 base"),
+        ("unet", {"addition_embed_type": "text_time", "addition_time_embed_dim": 4,
+                  "projection_class_embeddings_input_dim": 24}, "so of SDXL"),
+        ("unet", {"in_channels": 9}, "inpainting"),
+        ("unet", {"in_channels": 8}, "its vae has latent_channels 4, the UNet in_channels 8"),
+        ("pose_controlnet", {"cross_attention_dim": 32}, "its pose_controlnet has cross_attention_dim 32, the UNet 16"),
+        ("appearance", {"block_out_channels": [16, 64]}, r"its appearance has block_out_channels \(16, 64\)"),
+    ],
+)  # fmt: skip
+def test_networks_of_another_base_are_refused_in_one_line(
+    tiny_sd: Path, tmp_path: Path, part: str, change: dict[str, object], words: str
+) -> None:
+    """From a folder, and plugged into a stock pipeline: with the fix, before anything runs."""
+    from types import SimpleNamespace
+
+    ours = MagicPosePipeline.from_pretrained(tiny_sd)
+    parts = {"unet": ours.model.unet, "appearance": ours.model.appearance.unet,  # type: ignore[union-attr]
+             "pose_controlnet": ours.model.pose_controlnet}  # fmt: skip
+    parts[part] = type(parts[part]).from_config({**parts[part].config, **change})  # type: ignore[union-attr]
+    scheduler = SimpleNamespace(config={})
+    stock = SimpleNamespace(
+        unet=parts["unet"], vae=ours.vae, scheduler=scheduler, config=None, text_encoder=None, tokenizer=None
+    )
+    with pytest.raises(UserError, match=words):
+        MagicPosePipeline.from_stable_diffusion(stock, parts["appearance"], parts["pose_controlnet"])
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_sd, folder)
+    parts[part].save_pretrained(folder / part)  # type: ignore[union-attr]
+    with pytest.raises(UserError, match=words) as said:
+        MagicPosePipeline.from_pretrained(folder)
+    assert "\n" not in str(said.value)
 
 
 @pytest.mark.parametrize(("arithmetic", "close", "differs"), [("winograd", 1, False), ("int8", 40, True)])

@@ -31,6 +31,7 @@ from magicpose.conversion.files import (
 from magicpose.conversion.lora import merge_lora
 from magicpose.conversion.original import Components, components_of, empty, fill
 from magicpose.errors import UserError
+from magicpose.fitting import check_base, check_fit
 from magicpose.sampling import make_scheduler
 
 # part -> (library, class, other names stock pipelines give the folder)
@@ -114,6 +115,7 @@ def _gather(paths: Sequence[Path], lora_scale: float) -> tuple[Components, dict[
         parts = dataclasses.replace(parts, **found.present(), unused=None if parts.present() else found.unused)
     if not parts.present():
         raise UserError("no source given: name at least one checkpoint")
+    check_fit(parts.present(), " + ".join(path.name for path in paths))
     return parts, copied
 
 
@@ -166,6 +168,7 @@ def read_folder(folder: Path) -> Components:
             found[part] = _read_part(part, home)
     if not found:
         raise UserError(f"{folder}: its model_index.json stands alone; download the whole folder")
+    check_fit(found, str(folder))
     return Components(**found)
 
 
@@ -180,10 +183,10 @@ def _read_part(part: str, folder: Path) -> nn.Module:
     home, cls = OWN_CLASSES.get(found, (part, getattr(diffusers, name)))
     if home != part or found not in (name, *OWN_CLASSES):
         raise UserError(f"{folder}: holds a {found}, expected a {name}")
-    if part in ("unet", "appearance") and config.get("use_linear_projection"):
-        raise UserError(f"{folder}: linear projections, so made for Stable Diffusion 2.x or SDXL; take a 1.5 base")
-    weights = _read_weights(folder)
     network = empty(lambda: cls.from_config(config))
+    if part in ("unet", "appearance"):
+        check_base(network, str(folder))
+    weights = _read_weights(folder)
     modules = {child: child for child, _ in network.named_children()}
     return fill(network, weights, modules, str(folder))
 

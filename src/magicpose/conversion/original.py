@@ -22,6 +22,7 @@ from magicpose.appearance import AppearanceControl
 from magicpose.conversion import configs, keys
 from magicpose.conversion.files import check_finite, check_memory, read_state_dict, tensor_bytes, unwrap
 from magicpose.errors import UserError
+from magicpose.fitting import check_fit
 from magicpose.model import MagicPoseModel
 from magicpose.motion import MotionModules
 
@@ -193,26 +194,12 @@ def _build(groups: Groups, source: str) -> Components:
         for layer in ("conv_norm_out", "conv_out"):
             given = getattr(unet if unet is not None else appearance, layer).state_dict()
             getattr(appearance, layer).load_state_dict({k: _real(v) for k, v in given.items()}, assign=True)
-    if unet is not None:
-        _check_fit(unet, built, source)
+    check_fit(built, source)
     return Components(**built, unused=groups.unused)
 
 
 def _real(value: Tensor) -> Tensor:
     return torch.zeros(value.shape, dtype=value.dtype) if value.is_meta else value.detach().clone()
-
-
-def _check_fit(unet: Any, built: Mapping[str, Any], source: str) -> None:
-    """The networks of one file must have the UNet's shape."""
-    for part in ("appearance", "pose_controlnet", "motion"):
-        if part not in built:
-            continue
-        for name in ("block_out_channels", "cross_attention_dim"):
-            ours, theirs = unet.config[name], built[part].config.get(name, unet.config[name])
-            if (tuple(ours) if isinstance(ours, list | tuple) else ours) != (
-                tuple(theirs) if isinstance(theirs, list | tuple) else theirs
-            ):
-                raise UserError(f"{source}: its {part} has {name} {theirs}, the UNet {ours}; they must be of one base")
 
 
 Plan = Callable[[State, str], tuple[nn.Module, keys.Modules]]
