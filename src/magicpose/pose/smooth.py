@@ -33,8 +33,8 @@ _BEND_MOST = 1.0  # squared shoulder widths
 _OUT_AND_BACK = 3.0  # an outlier is that much farther from its neighbours' middle than they are from it
 _UNUSUAL = 6.0  # and that many times the point's own median
 # Of `smooth_s`. Hands move so fast that wider ones cost them accuracy: measured, docs/retargeting.md.
-_BANDWIDTHS, _HAND_BANDWIDTHS = (0.25, 0.5, 1.0), (0.15, 0.32, 0.45)
-_CLEARLY = 0.4  # the narrowest width is for what is exact: its error must be below this share of the next one's
+_BANDWIDTHS, _HAND_BANDWIDTHS = (0.25, 0.5, 1.0), (0.25, 0.35, 0.45)
+_CLEARLY = 0.25  # the narrowest width is for what is exact: its error must be below this share of the next one's
 
 
 @dataclass(frozen=True)
