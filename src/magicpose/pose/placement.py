@@ -33,6 +33,8 @@ _MOST_ANCHORS = 128
 # one and the same camera; what is left there is how well the size tells where necks are.
 _CAMERAS = np.array([[0.012, 0.03], [0.2, 0.2], [0.6, 0.6], [2.0, 2.0]])
 _CHANCES = np.array([0.7, 0.1, 0.1, 0.1])
+_SIZES = np.array([0.2, 0.6, 0.6, 0.6])  # sd of the log of one person's size over the other's, for each
+_AS_THE_CLIP = 3.0  # standard deviations of the clip's postures: farther off is how somebody sits, not a lean
 
 
 def filled(path: Floats, there: NDArray[np.bool_]) -> Floats:
@@ -103,17 +105,19 @@ def expected(body: Floats, reference: Floats, root: int, width: float) -> tuple[
         gain = np.linalg.solve(matrix, right)
         place[k] = start + gain @ (places[:, k] - start)
         variance[k] = max(sd**2 + level - right @ gain, 0.0) + (_NOT_POSTURE * sd) ** 2
-    return place + wanted @ carried, variance
+    most = _AS_THE_CLIP * postures.std(0)
+    return place + np.clip(wanted, -most, most) @ carried, variance
 
 
-def weighed(apart: Floats, variance: Floats) -> Floats:
+def weighed(apart: Floats, variance: Floats, size: float = 1.0) -> Floats:
     """How far to move [2] when reference and driver are seen `apart` [2] with `variance` [2], in shoulder widths.
 
-    The posterior mean of what their cameras differ by: nothing that is within the doubt moves much, and what is far
+    `size`: the reference over the driver; twice as large is not by the same camera. The posterior mean of what their cameras differ by: nothing that is within the doubt moves much, and what is far
     beyond it moves all the way.
     """
     total = _CAMERAS**2 + variance
-    log_chance = np.log(_CHANCES) - 0.5 * (apart**2 / total + np.log(total)).sum(1)
+    log_chance = np.log(_CHANCES / _SIZES) - 0.5 * (np.log(size) / _SIZES) ** 2
+    log_chance -= 0.5 * (apart**2 / total + np.log(total)).sum(1)
     chance = np.exp(log_chance - log_chance.max())
     return np.asarray((chance[:, None] * _CAMERAS**2 / total * apart).sum(0) / chance.sum())
 
@@ -136,7 +140,7 @@ def shift(grown: Floats, driver: Floats, reference: Floats, root: int, scale: tu
         stays[1] = -_ANKLE_M * growth
         apart[1] = (standing_foot(reference)[0] - np.nanmedian(foot)) / width - stays[1]
         variance[1] = _FLOOR_SWAY**2
-    move = (stays + weighed(apart, variance)) * width
+    move = (stays + weighed(apart, variance, size)) * width
     out = np.tile(move, (len(grown), 1))
     if floor:
         middle = np.nanmedian(foot)

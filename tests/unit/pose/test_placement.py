@@ -38,11 +38,17 @@ def test_the_frames_that_resemble_the_reference_say_where_it_would_stand() -> No
         assert variance[0] < 0.7 * stranger[1][0]
 
 
-def test_the_head_aside_carries_the_neck() -> None:
-    leaning = body((0, 0), seen=BUST)
-    leaning[0, 0] += 0.5 * WIDTH
-    place, _ = expected(np.stack([body((200, 100), seen=BUST)] * 8), leaning[None], NECK, WIDTH)
-    assert place[0] == pytest.approx(2.0 + 0.28 * 0.5, abs=0.02)
+def test_the_head_aside_carries_the_neck_as_far_as_the_clip_leans() -> None:
+    def leaning(by: float, at: tuple[float, float]) -> Floats:
+        out = body(at, seen=BUST)
+        out[0, 0] += by * WIDTH
+        return out
+
+    swaying = np.stack([leaning(by, (200 + 28 * by, 100)) for by in (-0.4, 0.4) * 8])
+    place, _ = expected(swaying, leaning(0.4, (0, 0))[None], NECK, WIDTH)
+    assert place[0] == pytest.approx(2.0 + 0.28 * 0.4, abs=0.03)
+    still = np.stack([leaning(0.0, (200, 100))] * 16)  # another way to sit, not a lean
+    assert expected(still, leaning(0.4, (0, 0))[None], NECK, WIDTH)[0][0] == pytest.approx(2.0, abs=1e-6)
 
 
 def test_one_frame_and_very_many_frames_are_enough() -> None:
@@ -58,6 +64,7 @@ def test_what_is_within_the_doubt_hardly_moves_and_what_is_beyond_moves_all_the_
     steps = [float(weighed(np.array([apart, 0.0]), doubt)[0]) for apart in (0, 0.05, 0.1, 0.3, 1, 3, 10)]
     assert steps[0] == 0 and steps[1] < 0.01 and steps[4] > 0.9 and steps[5] > 2.98 and steps[6] > 9.9
     assert steps == sorted(steps)
+    assert weighed(np.array([0.1, 0.0]), doubt, size=4.0)[0] > 3 * steps[2]  # so much larger is another camera
     np.testing.assert_allclose(weighed(np.array([-1.0, 0.4]), doubt), -weighed(np.array([1.0, -0.4]), doubt))
 
 
