@@ -112,8 +112,8 @@ def expected(body: Floats, reference: Floats, root: int, width: float) -> tuple[
 def weighed(apart: Floats, variance: Floats, size: float = 1.0) -> Floats:
     """How far to move [2] when reference and driver are seen `apart` [2] with `variance` [2], in shoulder widths.
 
-    `size`: the reference over the driver; twice as large is not by the same camera. The posterior mean of what their cameras differ by: nothing that is within the doubt moves much, and what is far
-    beyond it moves all the way.
+    `size`: the reference over the driver; one twice as large is hardly by the same camera. The posterior mean of what
+    the cameras differ by: nothing that is within the doubt moves much, and what is far beyond it moves all the way.
     """
     total = _CAMERAS**2 + variance
     log_chance = np.log(_CHANCES / _SIZES) - 0.5 * (np.log(size) / _SIZES) ** 2
