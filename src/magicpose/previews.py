@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from magicpose import __version__
 from magicpose.drivers import Driver, Frame
 from magicpose.errors import UserError
 from magicpose.media import IMAGE_SUFFIXES, Canvas, VideoWriter, list_images, read_image, read_video, write_image
@@ -37,7 +38,8 @@ def draw_driver(
         points = canvas.place_whole(track.size).forward(track.stacked()).astype(np.float32)
         track = PoseTrack.from_stacked(points, canvas.size, track.fps)
     maps = (draw_pose(pose, track.size) for pose in track)
-    return _write(output, _counted(maps, len(track), progress), track.fps, overwrite)
+    about = {"magicpose": __version__, "shows": "pose maps", "driver": driver.name}
+    return _write(output, _counted(maps, len(track), progress), track.fps, about, overwrite)
 
 
 def write_overlay(
@@ -54,7 +56,8 @@ def write_overlay(
         _with_people(picture, [track[index] for track in people], people[0].size)
         for index, picture in zip(range(len(people[0])), _pictures(Path(source), people[0].fps, start, end))
     )
-    return _write(output, _counted(frames, len(people[0]), progress), people[0].fps, overwrite)
+    about = {"magicpose": __version__, "shows": "keypoints over their pictures", "source": Path(source).name}
+    return _write(output, _counted(frames, len(people[0]), progress), people[0].fps, about, overwrite)
 
 
 def _with_people(picture: Frame, poses: Sequence[Pose], size: Size) -> Frame:
@@ -78,11 +81,11 @@ def _counted(frames: Iterable[Frame], total: int, progress: Progress | None) -> 
             progress(index + 1, total)
 
 
-def _write(output: Path, frames: Iterator[Frame], fps: float, overwrite: bool) -> int:
+def _write(output: Path, frames: Iterator[Frame], fps: float, about: dict[str, str], overwrite: bool) -> int:
     if output.suffix.lower() in STILLS:
-        write_image(output, Image.fromarray(next(frames)), overwrite=overwrite)
+        write_image(output, Image.fromarray(next(frames)), metadata=about, overwrite=overwrite)
         return 1
-    with VideoWriter(output, fps, overwrite=overwrite) as writer:
+    with VideoWriter(output, fps, metadata=about, overwrite=overwrite) as writer:
         for frame in frames:
             writer.write(frame)
     return writer.frames

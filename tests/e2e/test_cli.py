@@ -16,6 +16,7 @@ from PIL import Image
 
 from magicpose import __version__
 from magicpose.cli import VERBS, main, usage
+from magicpose.media import read_metadata
 
 # Adding here is free; what is taken away or renamed breaks people's scripts.
 SURFACE = {
@@ -169,3 +170,5 @@ def test_overlays_and_maps_are_written(folder: Path, capsys: pytest.CaptureFixtu
     assert run("draw", "wave", "-o", "wave.gif", "--fps", "4") == 0
     writes: Callable[[str], bool] = lambda name: (folder / name).stat().st_size > 1000  # noqa: E731
     assert writes("wave.png") and writes("wave.gif")
+    for name in ("wave.png", "wave.gif"):
+        assert read_metadata(name)["driver"] == "wave"
