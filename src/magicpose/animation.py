@@ -17,7 +17,7 @@ from PIL import Image
 from magicpose import __version__
 from magicpose.drivers import Driver, DriverOptions, Frame, fingerprint, read_driver
 from magicpose.errors import UserError
-from magicpose.hub import find_model
+from magicpose.hub import check_complete, find_model
 from magicpose.jobs import Job
 from magicpose.media import Canvas, VideoWriter, check_output, grid, read_image, write_image
 from magicpose.media.canvas import Size
@@ -110,7 +110,7 @@ def animate(
     work = _Work(options, reporter or Silent())
     with work.stage("read"):
         pictures = [read_image(path) for path in references]
-        find_model(options.model)
+        check_complete(find_model(options.model), options.model)
     with work.stage("detect") as progress:
         motion = read_driver(str(driver), options.driver, progress)
         settings = _settings(references, str(driver), options)  # hashes the driver: after what is too large was refused
@@ -239,9 +239,6 @@ def _load(options: AnimateOptions) -> MagicPosePipeline:
         if "device" not in str(error):
             raise
         raise UserError(f"device {options.device!r} cannot be used: {str(error).splitlines()[0]}") from error
-    if pipe.model.appearance is None or pipe.model.pose_controlnet is None:
-        missing = "appearance control" if pipe.model.appearance is None else "pose ControlNet"
-        raise UserError(f"model {options.model} has no {missing}: convert it together with one")
     pipe.set_arithmetic(options.arithmetic)
     if options.low_memory:
         pipe.save_memory()

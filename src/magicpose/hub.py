@@ -46,6 +46,32 @@ def find_model(source: str) -> Path:
     return _download(source)
 
 
+# what `animate` needs of a model: folders under any of these names -> what to say they are
+_NEEDED = {
+    ("unet",): "UNet",
+    ("vae",): "VAE",
+    ("text_encoder",): "text encoder",
+    ("appearance",): "appearance control",
+    ("pose_controlnet", "controlnet"): "pose ControlNet",
+}
+
+
+def check_complete(folder: Path, name: str, available_bytes: int | None = None) -> None:
+    """Raises UserError for a model that lacks a network, or is larger than the memory; reads no weights."""
+    import psutil
+
+    for places, what in _NEEDED.items():
+        if not any((folder / place).is_dir() for place in places):
+            raise UserError(f"model {name} has no {what}: convert it together with one")
+    needed = sum(file.stat().st_size for file in folder.glob("*/*.safetensors"))
+    free = psutil.virtual_memory().available if available_bytes is None else available_bytes
+    if needed > free:
+        raise UserError(
+            f"model {name} needs {needed / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free: "
+            "close other programs, or convert it with --dtype float16 and pass --dtype bfloat16"
+        )
+
+
 def _download(hub_id: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError

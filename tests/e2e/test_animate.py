@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import pytest
 from PIL import Image
 
 from magicpose.cli import main
+from magicpose.errors import UserError
+from magicpose.hub import check_complete
 from magicpose.jobs import work_folder
 from magicpose.media import list_images, probe, read_image, read_metadata, read_video
 
@@ -89,6 +92,24 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_frames(reference: Path, tin
     assert run(command(reference, "turn", whole, tiny_sd, "--end", "2.1")) == 0
     assert np.array_equal(frames_of(output), frames_of(whole))
     assert len(frames_of(whole)) == 34
+
+
+@pytest.mark.parametrize(("part", "words"), [("pose_controlnet", "pose ControlNet"), ("appearance", "appearance")])
+def test_an_incomplete_model_is_noticed_before_the_driver_is_read(
+    reference: Path, tiny_sd: Path, tmp_path: Path, part: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "incomplete"
+    shutil.copytree(tiny_sd, model, ignore=shutil.ignore_patterns(part))
+    (tmp_path / "broken.mp4").write_text("no video: reading it would be the next complaint")
+    assert run(command(reference, str(tmp_path / "broken.mp4"), tmp_path / "out.mp4", model)) == 2
+    said = capsys.readouterr().err
+    assert f"has no {words}" in said and said.count("\n") == 1
+
+
+def test_a_model_larger_than_the_memory_is_noticed_early(tiny_sd: Path) -> None:
+    check_complete(tiny_sd, "tiny")
+    with pytest.raises(UserError, match=r"needs 0\.0 GiB of memory, 0\.0 GiB are free: close other programs"):
+        check_complete(tiny_sd, "tiny", available_bytes=1000)
 
 
 def test_a_preview_stands_beside_the_job_while_it_runs(
