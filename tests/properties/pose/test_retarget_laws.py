@@ -76,10 +76,10 @@ def test_moving_both_pictures_moves_the_result(seed: int, zoom: float, shift: tu
 @few
 @given(seeds, zooms)
 def test_the_drivers_zoom_hardly_matters(seed: int, zoom: float) -> None:
-    """Only through the chance that both pictures are of one camera, which is slim here: 1.5 of 150 px."""
+    """Only through the chance that both pictures are of one camera, which is slim here: 2.5 of 90 px or more."""
     driver, reference = clip(_body(seed), wandering(5, seed)).stacked(), figure(_body(seed + 1), REST, (900, 900))
     plain, zoomed = retarget(_track(driver), reference), retarget(_track(_moved(driver, zoom, (0, 0))), reference)
-    np.testing.assert_allclose(zoomed.stacked()[..., :2], plain.stacked()[..., :2], atol=1.5)
+    np.testing.assert_allclose(zoomed.stacked()[..., :2], plain.stacked()[..., :2], atol=2.5)
 
 
 @few
