@@ -52,7 +52,7 @@ def quantised_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
     return (flat / scales[:, None]).round().to(torch.int8).view(weight.shape), scales
 
 
-class _Packed(nn.Module):
+class Int8Layer(nn.Module):
     """A layer's parameters, and what the integer kernels take in their place, made at the first call."""
 
     def __init__(self, layer: nn.Linear | nn.Conv2d) -> None:
@@ -60,12 +60,16 @@ class _Packed(nn.Module):
         self.weight, self.bias = layer.weight, layer.bias
         self._packed: tuple[Tensor, Tensor, Tensor] | None = None  # int8 weights, scales, zeros
 
+    def made_bytes(self) -> int:
+        """Memory of the integer weights, if they have been made: a byte each."""
+        return 0 if self._packed is None else self.weight.numel()
+
     def __getstate__(self) -> dict[str, Any]:
         """oneDNN's packed weights cannot be copied; a copy makes its own."""
         return {**self.__dict__, "_packed": None}
 
 
-class Int8Linear(_Packed):
+class Int8Linear(Int8Layer):
     """A linear layer's stand-in with the same parameters."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -84,7 +88,7 @@ class Int8Linear(_Packed):
         )
 
 
-class Int8Conv2d(_Packed):
+class Int8Conv2d(Int8Layer):
     """A convolution's stand-in with the same parameters."""
 
     def __init__(self, layer: nn.Conv2d) -> None:

@@ -151,6 +151,10 @@ class WinogradConv2d(nn.Module):
         self._memory = memory
         self._transformed: dict[int, Tensor] = {}
 
+    def made_bytes(self) -> int:
+        """Memory of the transformed weights made so far."""
+        return sum(weight.nbytes for weight in self._transformed.values())
+
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, h, w] -> [B, K, h, w]."""
         if torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad):

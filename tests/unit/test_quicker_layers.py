@@ -149,6 +149,8 @@ def test_networks_get_quicker_layers_and_their_own_back(use: Use, decibel: float
     assert decibel < psnr(out, wanted) < 200
     assert network.state_dict().keys() == state.keys()
     assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
+    made = network[0].made_bytes() / network[0].weight.numel()
+    assert made == (1 if use is use_int8 else 4 * 36 / 9)
     other = F.silu(draw(2, 64, 8, 12))  # another shape and range than at the first call
     assert psnr(network(other), nn.Sequential(*layers[1:])(other)) > decibel
     assert torch.equal(copy.deepcopy(network)(x), out)

@@ -10,12 +10,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from magicpose.bench.machine import PeakMemory
 from magicpose.bench.original import original_step, plain_attention
 from magicpose.bench.stack import Inputs, Stack, Width, build_stack, make_inputs
+from magicpose.quantised import Int8Layer
+from magicpose.winograd import WinogradConv2d
 
 Costs = dict[str, float]
 # The calls of the fast path, in order. The bank is per timestep, hint and decode once per frame of the clip,
@@ -134,6 +136,8 @@ def psnr(actual: Tensor, wanted: Tensor) -> float:
 
 
 def weights_gib(stack: Stack) -> float:
-    """Memory of the weights of everything a frame passes through."""
-    networks = (stack.model, stack.vae)
-    return sum(p.numel() * p.element_size() for network in networks for p in network.parameters()) / 2**30
+    """Memory of the weights of everything a frame passes through, and of what quicker layers made of them."""
+    networks: tuple[nn.Module, ...] = (stack.model, stack.vae)
+    given = sum(p.nbytes for network in networks for p in network.parameters())
+    quick = [m for network in networks for m in network.modules() if isinstance(m, WinogradConv2d | Int8Layer)]
+    return (given + sum(layer.made_bytes() for layer in quick)) / 2**30
