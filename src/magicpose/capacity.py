@@ -10,9 +10,9 @@ import torch
 from magicpose.model import MagicPoseModel
 
 # Peak of what lives at once while a frame passes through the networks, in copies of the widest feature map of the
-# first level. Measured for Stable Diffusion 1.5 (512 px, bfloat16, one frame): 104 in the conditional UNet, 70 in the
-# ControlNet, whose residuals (about 6) stay meanwhile.
-_MAPS_AT_ONCE = 120
+# first level. Measured for Stable Diffusion 1.5 (512 px, bfloat16): each frame adds 66 in the ControlNet and 39 in the
+# conditional UNet beside the 6 of its residuals; buffers that do not grow with the frames take 0.16 GiB more.
+_MAPS_AT_ONCE = 75
 _SHARE = 0.7  # of the free memory: the rest is the bank, the caller's frames, and other programs
 
 _CGROUP_LIMITS = (
