@@ -9,9 +9,12 @@ weights, all with the same noise.
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections import defaultdict
+import multiprocessing
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +51,7 @@ class Options:
     """Cross-identity pairs, for the first so many people."""
     frames: int = 8
     fps: float = 3.0
+    workers: int = 1
     prior: Path | None = None
     """Folder of the pose_prior stage's export, for the rows that need it."""
     stage1: Path | None = None
@@ -71,9 +75,9 @@ def framing_of(number: int) -> str:
     return [name for name, share in FRAMINGS for _ in range(int(share * 10))][number % 10]
 
 
-def pairs(options: Options, size: int) -> Iterator[Pair]:
-    """`pairs` people: one self pair each, and for the first ones a cross-identity pair."""
-    for number in range(options.pairs):
+def pairs(options: Options, size: int, worker: int = 0) -> Iterator[Pair]:
+    """`pairs` people: one self pair each, and for the first ones a cross-identity pair; every `workers`-th of them."""
+    for number in range(worker, options.pairs, options.workers):
         seed = options.first_seed + number
         clip = render_clip(seed, options.frames, size, framing_of(number), "plain", options.fps)  # type: ignore[arg-type]
         yield _pair("self", clip)
@@ -177,30 +181,42 @@ def measure(picture: NDArray[np.uint8], pair: Pair) -> dict[str, float]:
     }
 
 
-def main(options: Options) -> None:
+Numbers = dict[str, dict[str, list[float]]]  # "kind, framing | row" -> metric -> one value a pair
+
+
+def evaluate(options: Options, worker: int) -> Numbers:
+    """Every row on every `options.workers`-th batch of pairs."""
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // options.workers))
     pipeline = MagicPosePipeline.from_pretrained(options.model)
     table = rows(pipeline, options)
+    numbers: Numbers = {}
+    for batch in batches(pairs(options, pipeline.native_side, worker)):
+        for name, generate in table.items():
+            for tested, picture in zip(batch, generate(batch)):
+                for metric, value in measure(picture, tested).items():
+                    for group in (tested.kind, f"{tested.kind}, {tested.framing}"):
+                        numbers.setdefault(f"{group} | {name}", {}).setdefault(metric, []).append(value)
+        print(f"worker {worker}: {len(batch)} pairs more", flush=True)
+    return numbers
+
+
+def batches(some: Iterator[Pair]) -> Iterator[list[Pair]]:
+    """`BATCH` pairs at a time; the wrong reference of a pair is its neighbour's."""
+    while batch := list(itertools.islice(some, BATCH)):
+        yield batch
+
+
+def main(options: Options) -> None:
+    with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
+        parts = list(pool.map(evaluate, [options] * options.workers, range(options.workers)))
+    means: dict[str, dict[str, float]] = {}
+    for row in dict.fromkeys(row for part in parts for row in part):
+        columns = {m: [v for part in parts for v in part.get(row, {}).get(m, [])] for m in parts[0][row]}
+        means[row] = {m: float(np.nanmean(v)) for m, v in columns.items()} | {"pairs": len(columns["frame mae"])}
     options.out.mkdir(parents=True, exist_ok=True)
-    numbers: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    batch: list[Pair] = []
-    done = 0
-    for pair in [*pairs(options, pipeline.native_side), None]:
-        if pair is not None:
-            batch.append(pair)
-        if batch and (pair is None or len(batch) == BATCH):
-            for name, generate in table.items():
-                for tested, picture in zip(batch, generate(batch)):
-                    for metric, value in measure(picture, tested).items():
-                        for group in (tested.kind, f"{tested.kind}, {tested.framing}"):
-                            numbers[f"{group} | {name}"][metric].append(value)
-            done += len(batch)
-            print(f"{done} pairs", flush=True)
-            batch = []
-    means = {row: {m: float(np.nanmean(v)) for m, v in columns.items()} | {"pairs": len(columns["frame mae"])}
-             for row, columns in numbers.items()}  # fmt: skip
     (options.out / "quality.json").write_text(json.dumps(means, indent=1))
     (options.out / "quality.md").write_text(markdown(means))
-    sheet(pipeline, options).save(options.out / "sheet.png")
+    sheet(MagicPosePipeline.from_pretrained(options.model), options).save(options.out / "sheet.png")
 
 
 def markdown(means: dict[str, dict[str, float]]) -> str:
