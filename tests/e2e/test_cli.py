@@ -98,6 +98,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("there.mp4").write_text("mine")
     Path("file").write_text("no folder")
     Path("empty").mkdir()
+    for part in ("vae", "text_encoder", "tokenizer", "unet", "appearance", "pose_controlnet", "scheduler"):
+        Path("hollow", part).mkdir(parents=True)  # a model with every part and no weights
     Path("bad.json").write_text('{"people": [NaN]}')
     Path("run.yaml").write_text("stage: pose\nspeed: 3\n")
     return tmp_path
@@ -147,7 +149,7 @@ def test_bad_input_is_one_line(case: str, folder: Path, capsys: pytest.CaptureFi
     before = {path.name for path in folder.rglob("*")}
     arguments = command.split()
     if arguments[0] == "animate" and "--model" not in arguments:
-        arguments += ["--model", "empty"]  # all this is noticed before a model is loaded
+        arguments += ["--model", "hollow"]  # all this is noticed before a model is loaded
     assert run(*arguments) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("note:")]
     assert len(lines) == 1, lines
