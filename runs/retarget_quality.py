@@ -156,13 +156,13 @@ def shoulder_width(points: NDArray[np.float32]) -> float:
 
 
 def retarget_rows(
-    count: int, framings: Sequence[Framing], cameras: Sequence[str], kinds: Sequence[str]
+    numbers: range, framings: Sequence[Framing], cameras: Sequence[str], kinds: Sequence[str]
 ) -> Iterator[str]:
     names = (*PARTS, "shape")
     yield "| framing | camera | reference | " + " | ".join(f"{name}: off, ours, ratio" for name in names) + " |"
     yield "|---" * (3 + len(names)) + "|"
     for framing in framings:
-        sets = {who: [make_pair(framing, index, who) for index in range(count)] for who in ("reference", "driver")}
+        sets = {who: [make_pair(framing, index, who) for index in numbers] for who in ("reference", "driver")}
         for camera, kind in product(cameras, kinds):
             who = "driver" if camera == "the driver's" else "reference"
             means = mean_errors(sets[who], CAMERAS[camera], kind)
@@ -260,13 +260,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("retarget", "repair"))
     parser.add_argument("--pairs", type=int, default=100)
+    parser.add_argument("--first", type=int, default=0, help="number of the first pair: other people")
     parser.add_argument("--clips", type=int, default=20)
     parser.add_argument("--framings", nargs="+", choices=FRAMINGS, default=FRAMINGS)
     parser.add_argument("--references", nargs="+", choices=REFERENCES, default=REFERENCES)
     parser.add_argument("--cameras", nargs="+", choices=list(CAMERAS), default=list(CAMERAS))
     chosen = parser.parse_args()
     if chosen.what == "retarget":
-        rows = retarget_rows(chosen.pairs, chosen.framings, chosen.cameras, chosen.references)
+        numbers = range(chosen.first, chosen.first + chosen.pairs)
+        rows = retarget_rows(numbers, chosen.framings, chosen.cameras, chosen.references)
     else:
         rows = repair_rows(chosen.clips)
     for row in rows:
