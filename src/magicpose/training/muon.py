@@ -14,6 +14,7 @@ from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 
 MOMENTUM = 0.95
 EPS = 1e-8
@@ -64,19 +65,20 @@ class Muon(torch.optim.Optimizer):
         alike: dict[tuple[int, ...], list[nn.Parameter]] = defaultdict(list)
         for parameter in parameters:
             alike[tuple(parameter.shape)].append(parameter)
-        for shape, some in alike.items():  # matrices of one shape in one product
-            directions = []
-            for parameter in some:
-                assert parameter.grad is not None
-                state = self.state[parameter]
-                if not state:
-                    state["momentum"] = torch.zeros_like(parameter)
-                momentum = state["momentum"].lerp_(parameter.grad, 1 - MOMENTUM)
-                directions.append(parameter.grad.lerp(momentum, MOMENTUM).flatten(1))  # Nesterov's look ahead
-            updates = orthogonalise(torch.stack(directions))
+        directions = [torch.stack([self._direction(p) for p in some]) for some in alike.values()]
+        for some, updates in zip(alike.values(), orthogonalise_together(directions)):
             scale = 0.2 * max(updates.shape[-2:]) ** 0.5
             for parameter, update in zip(some, updates):
-                parameter.sub_(update.view(shape), alpha=group["lr"] * scale)
+                parameter.sub_(update.view_as(parameter), alpha=group["lr"] * scale)
+
+    def _direction(self, parameter: nn.Parameter) -> Tensor:
+        """The gradient with momentum and Nesterov's look ahead, [out, in]."""
+        assert parameter.grad is not None
+        state = self.state[parameter]
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        momentum = state["momentum"].lerp_(parameter.grad, 1 - MOMENTUM)
+        return parameter.grad.lerp(momentum, MOMENTUM).flatten(1)
 
     def _adam(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
         first, second = group["betas"]
@@ -97,6 +99,27 @@ class Muon(torch.optim.Optimizer):
 def is_matrix(name: str, parameter: Tensor) -> bool:
     """Whether `name` is a linear map in the middle of a network, to be updated as a whole."""
     return parameter.ndim >= 2 and not any(part in name for part in _BY_ADAM)
+
+
+def orthogonalise_together(stacks: list[Tensor]) -> list[Tensor]:
+    """`orthogonalise` of each stack [N, out, in], each matrix by one of the processes of the run.
+
+    After backward every process holds the same gradients; on two cores the products are a fifth of a step, so each
+    process does its share and sends the rest theirs, in the bfloat16 they were computed in: nothing is rounded anew.
+    """
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return [orthogonalise(stack) for stack in stacks]
+    world, rank = dist.get_world_size(), dist.get_rank()
+    shares = [stack.tensor_split(world) for stack in stacks]
+    sizes = [[parts[r].numel() for parts in shares] for r in range(world)]
+    mine = torch.zeros(max(map(sum, sizes)), dtype=torch.bfloat16, device=stacks[0].device)
+    for part, place in zip((parts[rank] for parts in shares), torch.split(mine[: sum(sizes[rank])], sizes[rank])):
+        if len(part):
+            place.copy_(orthogonalise(part).flatten())
+    everyone = [torch.empty_like(mine) for _ in range(world)]
+    dist.all_gather(everyone, mine)
+    pieces = [torch.split(received[: sum(size)], size) for received, size in zip(everyone, sizes)]
+    return [torch.cat(parts).view_as(stack).float() for parts, stack in zip(zip(*pieces), stacks)]
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:

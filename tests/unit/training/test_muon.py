@@ -1,5 +1,8 @@
 """Muon: what it does to singular values, which parameters it takes, and that it learns."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -83,3 +86,27 @@ def test_state_goes_through_a_checkpoint() -> None:
     resumed.load_state_dict(optimizer.state_dict())
     train(range(3, 6), second, resumed)
     assert torch.equal(whole.weight, second.weight) and torch.equal(whole.bias, second.bias)
+
+
+SHARED = """
+import torch
+from magicpose.training.muon import orthogonalise, orthogonalise_together
+torch.distributed.init_process_group("gloo")
+torch.manual_seed(0)
+stacks = [torch.randn(shape) for shape in ((5, 12, 30), (1, 20, 8), (2, 16, 16))]
+alone = [orthogonalise(stack) for stack in stacks]
+for stack in stacks:  # what the other process has to do is not known here
+    other = stack.tensor_split(2)[1 - torch.distributed.get_rank()]
+    other.fill_(float("nan"))
+for one, together in zip(alone, orthogonalise_together(stacks), strict=True):
+    torch.testing.assert_close(together, one, rtol=0, atol=1e-2)
+print("equal")
+"""
+
+
+def test_processes_share_the_work_and_end_with_the_same() -> None:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "--no_python"]
+    ran = subprocess.run(
+        [*launch, sys.executable, "-c", SHARED], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ran.returncode == 0 and ran.stdout.count("equal") == 2, ran.stderr[-2000:]
