@@ -64,6 +64,9 @@ class LossConfig:
     perceptual_crop_px: int = 64
     latent_noise: float = 0.1
     """Autoencoder: standard deviation of the noise added to latents, in place of a KL term."""
+    kept_channels: int = 0
+    """Autoencoder: so many latent channels, the first ones, stay what the encoder of `init` makes of a picture, and a
+    denoiser trained on them stays of use while the others learn."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,14 @@ class ConditionConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes of networks a stage makes from nothing; ignored for parts that `init` brings."""
+    """Sizes of networks a stage makes from nothing; parts that `init` brings have theirs, but for `widen_latents`."""
 
     vae_channels: tuple[int, ...] = (64, 128, 192)
     vae_layers: int = 2
     patch: int = 2
     latent_channels: int = 8
+    widen_latents: int | None = None
+    """Parts of `init` with fewer latent channels get this many; at first the new ones change nothing."""
     unet_channels: tuple[int, ...] = (128, 192)
     unet_layers: int = 1
     heads: int = 4

@@ -78,13 +78,24 @@ def reconstruction_loss(decoded: Tensor, images: Tensor, weight: Tensor, setting
 
 
 def face_crops(images: Tensor, keypoints: Tensor, side_px: int) -> Tensor:
-    """A square of `side_px` around the face (the picture's centre if there is none): [B, 3, side, side]."""
+    """The square around each face, hair and chin included, at `side_px` (the middle if there is no face).
+
+    Enlarged, so that a network made for photographs sees the eyes of a face that is 16 pixels high.
+
+    Args:
+        images: [B, 3, H, W].
+        keypoints: [B, 130, 3] in pixels.
+    Returns: [B, 3, side_px, side_px].
+    """
     height, width = images.shape[-2:]
     crops = []
     for image, points in zip(images, keypoints):
         face = points[60:][points[60:, 2] > 0, :2]
-        cx, cy = face.mean(0).tolist() if len(face) else (width / 2, height / 2)
-        x = int(min(max(cx - side_px / 2, 0), width - side_px))
-        y = int(min(max(cy - side_px / 2, 0), height - side_px))
-        crops.append(image[:, y : y + side_px, x : x + side_px])
-    return torch.stack(crops)
+        (left, top), (right, bottom) = (face.amin(0).tolist(), face.amax(0).tolist()) if len(face) else ((0, 0),) * 2
+        cx, cy = ((left + right) / 2, (top + bottom) / 2) if len(face) else (width / 2, height / 2)
+        side = int(min(max(1.6 * max(right - left, bottom - top), 16), height, width)) if len(face) else side_px
+        x = int(min(max(cx - side / 2, 0), width - side))
+        y = int(min(max(cy - side / 2, 0), height - side))
+        crop = image[None, :, y : y + side, x : x + side]
+        crops.append(F.interpolate(crop, size=(side_px, side_px), mode="bilinear", antialias=side > side_px))
+    return torch.cat(crops)

@@ -65,7 +65,8 @@ def build_networks(config: TrainConfig, stage: Stage, captions: list[str]) -> Ne
         if part not in stage.uses:
             continue
         if part in sources and part not in stage.fresh:
-            networks.parts[part] = _load(part, sources[part])
+            loaded = _load(part, sources[part])
+            networks.parts[part] = widen_latents(loaded, config.network.widen_latents)
         else:
             networks.parts[part] = _make(part, networks, config.network)
     if "text_encoder" in networks.parts:
@@ -113,6 +114,34 @@ def _load(part: Part, folder: Path) -> nn.Module:
         raise UserError(f"{folder}/config.json names {name}, which is no {part} of this project")
     loaded: nn.Module = classes[name].from_pretrained(folder, torch_dtype=torch.float32)
     return loaded
+
+
+_LATENT_SIZES = {  # what a configuration calls the channels of latents
+    "PatchAutoencoder": ("latent_channels",),
+    "UNet2DConditionModel": ("in_channels", "out_channels"),
+    "ControlNetModel": ("in_channels",),
+}
+
+
+def widen_latents(module: Any, channels: int | None) -> Any:
+    """`module` for latents of `channels` channels, where it was made for fewer.
+
+    New inputs have weight zero, so nothing it made of the old channels changes, and its new outputs are zero; only an
+    encoder's new outputs start at random, for a decoder that ignored silence would never learn to listen.
+    """
+    keys = _LATENT_SIZES.get(type(module).__name__, ())
+    if channels is None or all(module.config[key] >= channels for key in keys):
+        return module
+    settings = {key: value for key, value in module.config.items() if not key.startswith("_")}
+    wider: Any = type(module).from_config(settings | dict.fromkeys(keys, channels))
+    weights = wider.state_dict()
+    with torch.no_grad():
+        for name, old in module.state_dict().items():
+            new = weights[name]
+            if new.shape != old.shape and not name.startswith("encoder."):
+                new.zero_()
+            new[tuple(slice(size) for size in old.shape)] = old
+    return wider
 
 
 def _make(part: Part, networks: Networks, sizes: NetworkConfig) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +22,7 @@ class AutoencoderObjective(nn.Module):
         super().__init__()
         self.vae = networks.parts["vae"]
         self.settings = settings
+        self.before = copy.deepcopy(self.vae).requires_grad_(False) if settings.kept_channels else None
         self.perceptual: ShiftTolerantLPIPS | None = load_perceptual() if settings.perceptual_weight else None
 
     def forward(self, batch: Batch) -> Tensor:
@@ -34,6 +37,10 @@ class AutoencoderObjective(nn.Module):
         weight = region_weights(batch.keypoints, side, side // 4, self.settings.face_weight, self.settings.hand_weight)
         loss = reconstruction_loss(decoded, images, weight.to(images.device), self.settings)
         loss = loss + 1e-3 * latents.square().mean(dim=(1, 2, 3))  # keeps the scale against the noise in bounds
+        if self.before is not None:
+            kept = self.settings.kept_channels
+            drift = latents[:, :kept] - self.before.encode(images).latent_dist.mode()[:, :kept].float()
+            loss = loss + drift.square().mean(dim=(1, 2, 3))
         if self.perceptual is not None:
             crop = self.settings.perceptual_crop_px
             pair = (face_crops(x, batch.keypoints, crop) for x in (decoded, images))
