@@ -10,6 +10,7 @@ from torch import nn
 from magicpose.errors import UserError
 from magicpose.layers import Replacement
 from magicpose.model import MagicPoseModel
+from magicpose.packed import use_packed
 from magicpose.quantised import use_int8
 from magicpose.winograd import use_winograd
 
@@ -19,9 +20,9 @@ Arithmetic = Literal["plain", "winograd", "int8"]
 def use_arithmetic(arithmetic: Arithmetic, model: MagicPoseModel, vae: Any) -> Replacement:
     """Exchanges layers of what runs once per step and frame; the result puts them back.
 
-    plain: torch's own. winograd: 3x3 convolutions with fewer products, the autoencoder's too; float32, exact to
-    rounding. int8: UNet and ControlNet in 8-bit integers; inexact, the autoencoder is left alone. The appearance
-    branch runs once per timestep and is always left alone.
+    plain: torch's own. winograd: 3x3 convolutions with fewer products, the autoencoder's too, and linear layers with
+    packed weights; float32, exact to rounding. int8: UNet and ControlNet in 8-bit integers; inexact, the autoencoder is
+    left alone. The appearance branch runs once per timestep and is always left alone.
 
     Raises:
         UserError: an unknown name, or not for this device or dtype.
@@ -40,4 +41,4 @@ def use_arithmetic(arithmetic: Arithmetic, model: MagicPoseModel, vae: Any) -> R
         return use_int8(networks)
     if weight.dtype != torch.float32:
         raise UserError("arithmetic winograd is for float32; choose --dtype float32 or arithmetic int8")
-    return use_winograd([*networks, vae])
+    return use_winograd([*networks, vae]) + use_packed(networks)

@@ -18,6 +18,10 @@ class Replacement:
         """How many layers were exchanged."""
         return len(self._taken)
 
+    def __add__(self, later: Replacement) -> Replacement:
+        """Both as one, to be used in their place."""
+        return Replacement(self._taken + later._taken)
+
     def remove(self) -> None:
         """Gives the network its own layers back; a second call does nothing."""
         while self._taken:

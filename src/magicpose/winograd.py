@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from magicpose.layers import Replacement, replace_layers
+from magicpose.packed import PackedMatrix
 
 _KERNEL = 3
 _WIDE_SIDE = 32  # from here on m = 4; below, there are too few tiles to make up for reading its larger weights
@@ -68,11 +69,11 @@ def _coefficients(roots: Sequence[Fraction], length: int) -> list[Fraction]:
 
 
 def transformed_weight(weight: Tensor, m: int) -> Tensor:
-    """G w G^T of every pair of channels: [K, C, 3, 3] -> [n*n, K, C], in the dtype of `weight`."""
+    """G w G^T of every pair of channels: [K, C, 3, 3] -> [n*n, K, C], float32."""
     g = transform(m).kernel
     flat = torch.kron(g, g).to(weight.device, torch.float32)  # [n*n, 9]
     k, c = weight.shape[:2]
-    return (flat @ weight.float().view(k * c, -1).T).view(-1, k, c).to(weight.dtype)
+    return (flat @ weight.float().view(k * c, -1).T).view(-1, k, c)
 
 
 class Workspace(threading.local):
@@ -88,47 +89,61 @@ class Workspace(threading.local):
         """A copy of a network starts with an empty one."""
         return Workspace, ()
 
-    def take(self, name: str, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Uninitialised, and overwritten by whoever next takes `name`."""
+    def take(self, name: str, *shape: int) -> Tensor:
+        """Uninitialised float32, and overwritten by whoever next takes `name`."""
         count, held = math.prod(shape), self._held.get(name)
-        if held is None or held.numel() < count or held.dtype != dtype:
-            held = self._held[name] = torch.empty(count, dtype=dtype)
+        if held is None or held.numel() < count:
+            held = self._held[name] = torch.empty(count)
         return held[:count].view(shape)
 
 
-def convolve(x: Tensor, weight: Tensor, m: int, memory: Workspace) -> Tensor:
-    """`F.conv2d(x, w, padding=1)` for `weight = transformed_weight(w, m)`: [B, C, h, w] -> [B, K, h, w].
+def packed_weight(weight: Tensor, m: int) -> list[PackedMatrix]:
+    """`transformed_weight` as `convolve` takes it: the n*n matrices [K, C]."""
+    return [PackedMatrix(matrix.clone()) for matrix in transformed_weight(weight, m)]
 
-    The products are made in the dtype of `weight`, the transforms in float32.
+
+def convolve(x: Tensor, weight: Sequence[PackedMatrix], m: int, memory: Workspace) -> Tensor:
+    """`F.conv2d(x, w, padding=1)` for `weight = packed_weight(w, m)`: [B, C, h, w] -> [B, K, h, w], float32.
+
+    Channels come last inside, so that tiles are gathered in long runs; the result has the layout of `x`.
     """
     n = m + _KERNEL - 1
-    (batch, channels, height, width), out_channels = x.shape, weight.shape[1]
+    (batch, channels, height, width), out_channels = x.shape, weight[0].rows
     rows, columns = math.ceil(height / m), math.ceil(width / m)
-    padded = memory.take("padded", batch, channels, rows * m + 2, columns * m + 2).zero_()
-    padded[:, :, 1 : height + 1, 1 : width + 1] = x
-    tiles = padded.unfold(2, n, m).unfold(3, n, m).permute(4, 5, 1, 0, 2, 3)  # [n, n, C, B, rows, columns]
-    out = x.new_empty(batch, out_channels, rows, m, columns, m)
+    padded = memory.take("padded", batch, rows * m + 2, columns * m + 2, channels).zero_()
+    padded[:, 1 : height + 1, 1 : width + 1] = _channels_last(x, memory)
+    tiles = padded.unfold(1, n, m).unfold(2, n, m).permute(4, 5, 0, 1, 2, 3)  # [n, n, B, rows, columns, C]
+    if x.is_contiguous():
+        out = x.new_empty(batch, out_channels, rows, m, columns, m).permute(0, 2, 3, 4, 5, 1)
+    else:
+        out = x.new_empty(batch, rows, m, columns, m, out_channels)
     images, bands = _portion(batch, rows, n * n * max(channels, out_channels) * columns)
     both = transform(m)
     for i in range(0, batch, images):
         for j in range(0, rows, bands):
-            part = tiles[:, :, :, i : i + images, j : j + bands]
-            count = math.prod(part.shape[3:])
+            part = tiles[:, :, i : i + images, j : j + bands]
+            count = math.prod(part.shape[2:5])
             d = memory.take("tiles", *part.shape).copy_(part)
-            v = memory.take("transformed", n * n, channels * count)
+            v = memory.take("transformed", n * n, count * channels)
             torch.mm(both.inputs, d.view(v.shape), out=v)
-            v = v.view(n * n, channels, count)
-            if weight.dtype != torch.float32:
-                v = memory.take("narrow", *v.shape, dtype=weight.dtype).copy_(v)
-            product = memory.take("products", n * n, out_channels, count, dtype=weight.dtype)
-            torch.bmm(weight, v, out=product)
-            if product.dtype != torch.float32:
-                product = memory.take("tiles", *product.shape).copy_(product)
-            y = memory.take("results", m * m, out_channels * count)
-            torch.mm(both.outputs, product.view(n * n, -1), out=y)
-            where = out[i : i + images, :, j : j + bands]  # [images, K, bands, m, columns, m]
-            where.copy_(y.view(m, m, out_channels, *part.shape[3:]).permute(3, 2, 4, 0, 5, 1))
-    return out.view(batch, out_channels, rows * m, columns * m)[:, :, :height, :width]
+            products = memory.take("products", n * n, count, out_channels)
+            for matrix, v_k, product in zip(weight, v.view(n * n, count, channels), products, strict=True):
+                product.copy_(matrix(v_k))
+            y = memory.take("results", m * m, count * out_channels)
+            torch.mm(both.outputs, products.view(n * n, -1), out=y)
+            where = out[i : i + images, j : j + bands]  # [images, bands, m, columns, m, K]
+            where.copy_(y.view(m, m, *part.shape[2:5], out_channels).permute(2, 3, 0, 4, 1, 5))
+    return out.permute(0, 5, 1, 2, 3, 4).flatten(4, 5).flatten(2, 3)[:, :, :height, :width]
+
+
+def _channels_last(x: Tensor, memory: Workspace) -> Tensor:
+    """[B, C, h, w] -> [B, h, w, C]."""
+    if not x.is_contiguous():
+        return x.permute(0, 2, 3, 1)
+    turned = memory.take("turned", len(x), x[0, 0].numel(), x.shape[1])
+    for image, matrix in zip(x.flatten(2), turned, strict=True):
+        matrix.copy_(image.t())  # as matrices: torch transposes those four times as fast as a permuted tensor
+    return turned.view(len(x), *x.shape[2:], -1)
 
 
 def _portion(batch: int, rows: int, values: int) -> tuple[int, int]:
@@ -149,20 +164,24 @@ class WinogradConv2d(nn.Module):
         super().__init__()
         self.weight, self.bias = conv.weight, conv.bias
         self._memory = memory
-        self._transformed: dict[int, Tensor] = {}
+        self._packed: dict[int, list[PackedMatrix]] = {}
 
     def made_bytes(self) -> int:
         """Memory of the transformed weights made so far."""
-        return sum(weight.nbytes for weight in self._transformed.values())
+        return sum(matrix.nbytes for weight in self._packed.values() for matrix in weight)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """oneDNN's layout cannot be copied; a copy makes its own."""
+        return {**self.__dict__, "_packed": {}}
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, h, w] -> [B, K, h, w]."""
         if torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad):
             return F.conv2d(x, self.weight, self.bias, padding=1)
         m = 4 if min(x.shape[2:]) >= _WIDE_SIDE else 2
-        weight = self._transformed.get(m)
+        weight = self._packed.get(m)
         if weight is None:
-            weight = self._transformed[m] = transformed_weight(self.weight.detach(), m)
+            weight = self._packed[m] = packed_weight(self.weight.detach(), m)
         out = convolve(x, weight, m, self._memory)
         return out if self.bias is None else out.add_(self.bias[:, None, None])
 

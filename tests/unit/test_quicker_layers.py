@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from magicpose.bench.measure import psnr
 from magicpose.layers import Replacement, replace_layers
+from magicpose.packed import PackedLinear, PackedMatrix, use_packed
 from magicpose.quantised import Int8Conv2d, Int8Linear, quantise, use_int8
-from magicpose.winograd import WinogradConv2d, Workspace, convolve, transform, transformed_weight, use_winograd
+from magicpose.winograd import WinogradConv2d, Workspace, convolve, packed_weight, transform, use_winograd
 
 Use = Callable[[Iterable[nn.Module]], Replacement]
 
@@ -44,12 +45,22 @@ def small_network() -> nn.Sequential:
 def test_winograd_is_the_convolution(m: int, shape: tuple[int, ...]) -> None:
     x, w = draw(*shape), draw(7, shape[1], 3, 3, seed=1)
     wanted = F.conv2d(x.double(), w.double(), padding=1)
-    assert error(convolve(x, transformed_weight(w, m), m, Workspace()), wanted) < 3e-6
+    for given in (x, x.contiguous(memory_format=torch.channels_last)):
+        out = convolve(given, packed_weight(w, m), m, Workspace())
+        assert error(out, wanted) < 3e-6
+        assert out.shape == wanted.shape
+
+
+def test_the_result_has_the_layout_of_the_input() -> None:
+    x, weight = draw(2, 64, 8, 12), packed_weight(draw(96, 64, 3, 3, seed=1), 4)
+    assert convolve(x, weight, 4, Workspace()).is_contiguous()
+    last = convolve(x.contiguous(memory_format=torch.channels_last), weight, 4, Workspace())
+    assert last.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("at_once", [1, 2000, 9000])
 def test_portions_change_nothing(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    x, weight, memory = draw(3, 4, 21, 9), transformed_weight(draw(6, 4, 3, 3, seed=1), 4), Workspace()
+    x, weight, memory = draw(3, 4, 21, 9), packed_weight(draw(6, 4, 3, 3, seed=1), 4), Workspace()
     whole = convolve(x, weight, 4, memory).clone()
     monkeypatch.setattr("magicpose.winograd._VALUES_AT_ONCE", at_once)
     assert error(convolve(x, weight, 4, memory), whole) < 1e-6
@@ -59,16 +70,7 @@ def test_one_tile_is_exact_where_numbers_are() -> None:
     two = transform(2)
     assert two.inputs.abs().max() == 1 and two.outputs.abs().max() == 1
     x, w = torch.arange(16.0).view(1, 1, 4, 4), torch.tensor([[[[0.0, 1, 0], [2, 4, 2], [0, 1, 0]]]])
-    assert torch.equal(convolve(x, transformed_weight(w, 2), 2, Workspace()), F.conv2d(x, w, padding=1))
-
-
-def test_bfloat16_products() -> None:
-    x, w = draw(1, 64, 32, 32), draw(64, 64, 3, 3, seed=1) / 24
-    wanted = F.conv2d(x, w, padding=1)
-    half = x.bfloat16(), w.bfloat16()
-    for m, allowed in ((2, 8e-3), (4, 2e-2)):
-        out = convolve(half[0], transformed_weight(half[1], m), m, Workspace())
-        assert out.dtype == torch.bfloat16 and error(out, wanted) < allowed
+    assert torch.equal(convolve(x, packed_weight(w, 2), 2, Workspace()), F.conv2d(x, w, padding=1))
 
 
 def test_only_plain_3x3_convolutions_are_exchanged() -> None:
@@ -92,6 +94,36 @@ def test_gradients_take_the_direct_way() -> None:
     use_winograd([wrapped])
     x = draw(1, 64, 8, 8).requires_grad_()
     assert torch.equal(wrapped(x), network(x))
+
+
+# ---- packed weights --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [1, 7, 256, 1000])
+def test_a_packed_matrix_serves_any_number_of_rows(rows: int) -> None:
+    weight, bias, x = draw(96, 64, seed=1), draw(96, seed=2), draw(2, rows, 64)
+    matrix = PackedMatrix(weight)
+    assert (matrix.rows, matrix.nbytes) == (96, 4 * 96 * 64)
+    assert error(matrix(x, bias), F.linear(x.double(), weight.double(), bias.double())) < 1e-6
+    assert error(matrix(x), F.linear(x.double(), weight.double())) < 1e-6
+
+
+def test_without_onednn_matrices_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("magicpose.packed._can_pack", lambda: False)
+    weight, x = draw(96, 64, seed=1), draw(5, 64)
+    assert torch.equal(PackedMatrix(weight)(x), F.linear(x, weight))
+
+
+def test_only_plain_large_linear_layers_are_packed() -> None:
+    class Own(nn.Linear):
+        pass
+
+    network = nn.Sequential(nn.Linear(64, 64), nn.Linear(16, 64), Own(64, 64))
+    with use_packed([network]) as used:
+        assert len(used) == 1 and isinstance(network[0], PackedLinear)
+        x = draw(3, 64).requires_grad_()
+        network[0](x).sum().backward()  # the direct way: the packed product has no gradient
+        assert x.grad is not None and network[0].made_bytes() == 0
 
 
 # ---- 8-bit integers --------------------------------------------------------------------------------------------
@@ -158,6 +190,29 @@ def test_networks_get_quicker_layers_and_their_own_back(use: Use, decibel: float
     used.remove()
     assert list(network.modules()) == layers
     assert torch.equal(network(x), wanted)
+
+
+@torch.no_grad()
+def test_packed_layers_copy_and_leave() -> None:
+    network = nn.Sequential(nn.Linear(64, 96), nn.SiLU(), nn.Linear(96, 64, bias=False)).eval()
+    x, layers = draw(2, 70, 64), list(network.modules())
+    wanted, state = network(x), network.state_dict()
+    used = use_packed([network])
+    out = network(x)
+    assert error(out, wanted) < 1e-6 and network.state_dict().keys() == state.keys()
+    assert network[0].made_bytes() == network[0].weight.nbytes
+    assert torch.equal(copy.deepcopy(network)(x), out)
+    used.remove()
+    assert list(network.modules()) == layers
+
+
+def test_replacements_add_up_and_go_together() -> None:
+    network = nn.Sequential(nn.Conv2d(64, 64, 3, padding=1), nn.Linear(64, 64))
+    layers = list(network)
+    both = use_winograd([network]) + use_packed([network])
+    assert len(both) == 2 and all(now is not before for now, before in zip(network, layers, strict=True))
+    both.remove()
+    assert list(network) == layers
 
 
 def test_a_layer_that_is_used_twice_is_exchanged_everywhere() -> None:

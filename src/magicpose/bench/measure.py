@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from magicpose.bench.machine import PeakMemory
 from magicpose.bench.original import original_step, plain_attention
 from magicpose.bench.stack import Inputs, Stack, Width, build_stack, make_inputs
+from magicpose.packed import PackedLinear
 from magicpose.quantised import Int8Layer
 from magicpose.winograd import WinogradConv2d
 
@@ -139,5 +140,6 @@ def weights_gib(stack: Stack) -> float:
     """Memory of the weights of everything a frame passes through, and of what quicker layers made of them."""
     networks: tuple[nn.Module, ...] = (stack.model, stack.vae)
     given = sum(p.nbytes for network in networks for p in network.parameters())
-    quick = [m for network in networks for m in network.modules() if isinstance(m, WinogradConv2d | Int8Layer)]
+    kinds = WinogradConv2d | PackedLinear | Int8Layer
+    quick = [m for network in networks for m in network.modules() if isinstance(m, kinds)]
     return (given + sum(layer.made_bytes() for layer in quick)) / 2**30
