@@ -49,7 +49,7 @@ def test_its_autoencoder_keeps_a_face(tiny: MagicPosePipeline) -> None:
 
 
 def test_without_reference_and_pose_it_is_its_plain_unet(tiny: MagicPosePipeline) -> None:
-    latents, context = torch.randn(1, 8, 16, 16), tiny._text("")
+    latents, context = torch.randn(1, tiny.model.unet.config.in_channels, 16, 16), tiny._text("")
     with torch.no_grad():
         ours = tiny.model(latents, torch.tensor([500]), context)
         plain = tiny.model.detach()(latents, torch.tensor([500]), context).sample
