@@ -67,6 +67,7 @@ class AnimateOptions:
     device: str = "cpu"
     dtype: str | None = None
     arithmetic: Arithmetic = "plain"
+    compile: bool = False
     low_memory: bool = False
     preview: bool = False
     overwrite: bool = False
@@ -183,6 +184,7 @@ def _settings(references: Sequence[str | Path], driver: str, options: AnimateOpt
         "device": options.device,
         "dtype": options.dtype,
         "arithmetic": options.arithmetic,
+        "compile": options.compile,
         "low_memory": options.low_memory,
     }
 
@@ -240,6 +242,8 @@ def _load(options: AnimateOptions) -> MagicPosePipeline:
             raise
         raise UserError(f"device {options.device!r} cannot be used: {str(error).splitlines()[0]}") from error
     pipe.set_arithmetic(options.arithmetic)
+    if options.compile:
+        pipe.compile()
     if options.low_memory:
         pipe.save_memory()
     return pipe

@@ -113,11 +113,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     return attended.transpose(1, 2).flatten(2)
 
 
+@torch.library.custom_op("magicpose::attend_in_slices", mutates_args=())
 def attend_in_slices(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """The same for [B, heads, T, d], a slice of queries at a time, so that scores stay in the cache.
 
     On CPUs with AVX-512 but no AMX, torch's flash kernel is no faster in bfloat16 than in float32 (docs/speed.md);
-    these plain products use the bfloat16 units.
+    these plain products use the bfloat16 units. One operator to `torch.compile`, which would unroll the slices.
     """
     heads, tokens, keys = query.shape[1], query.shape[2], key.shape[2]
     query, key, value = (x.contiguous() for x in (query, key, value))  # strided products are half as fast
@@ -134,7 +135,13 @@ def attend_in_slices(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return attended
 
 
+@attend_in_slices.register_fake
+def _(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    return torch.empty_like(query, memory_format=torch.contiguous_format)
+
+
 @functools.cache
+@torch.compiler.assume_constant_result
 def _has_matrix_tiles() -> bool:
     """Whether this CPU has AMX. Where torch cannot tell (before 2.10): yes, its own kernel is the safe choice."""
     if not hasattr(torch.cpu, "get_capabilities"):

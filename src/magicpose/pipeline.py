@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from magicpose.appearance import AppearanceControl
 from magicpose.arithmetic import Arithmetic, use_arithmetic
 from magicpose.autoencoder import stride
+from magicpose.compiling import compile_networks, restore_networks
 from magicpose.conversion.files import replacing_folder
 from magicpose.conversion.folder import read_folder, write_folder
 from magicpose.conversion.original import Components
@@ -103,6 +104,7 @@ class MagicPosePipeline:
         self.settings = settings
         self._arithmetic: Arithmetic = "plain"
         self._exchanged = Replacement([])
+        self._compiled = False
         self._works_on: torch.device | None = None  # where weights are offloaded
 
     # ---- coming and going --------------------------------------------------------------------------------------
@@ -169,6 +171,7 @@ class MagicPosePipeline:
     def detach(self) -> UNet2DConditionModel:
         """Gives the base UNet back with the layers and attention processors it had; this pipeline is then unusable."""
         self.set_arithmetic("plain")
+        restore_networks(self.model)
         return self.model.detach()
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -201,11 +204,24 @@ class MagicPosePipeline:
     def set_arithmetic(self, arithmetic: Arithmetic) -> None:
         """Quicker layers on CPUs ("winograd", "int8"; see `use_arithmetic`), or the networks' own ("plain").
 
-        They are made from the weights of the first call after this one: load LoRAs before.
+        They are made from the weights of the first call after this one: load LoRAs before. UserError where they do not
+        fit: see `use_arithmetic`, and not together with `compile`.
         """
+        if self._compiled and arithmetic != "plain":
+            raise UserError(f"compiled networks have plain arithmetic: leave out compiling or arithmetic {arithmetic}")
         self._exchanged.remove()
         self._exchanged = use_arithmetic(arithmetic, self.model, self.vae)
         self._arithmetic = arithmetic
+
+    def compile(self, backend: str = "inductor") -> None:
+        """`torch.compile` for what runs once per step and frame, see `compile_networks`; the first call takes long.
+
+        UserError without a C++ compiler, or with other than plain arithmetic.
+        """
+        if self._arithmetic != "plain":
+            raise UserError(f"compiling is for plain arithmetic: leave out one of compiling and {self._arithmetic}")
+        compile_networks(self.model, backend)
+        self._compiled = True
 
     def save_memory(self) -> None:
         """The autoencoder one frame and one tile at a time; on accelerators, weights wait in main memory (`offload`).

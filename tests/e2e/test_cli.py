@@ -22,7 +22,7 @@ from magicpose.media import read_metadata
 SURFACE = {
     "animate": "inputs output model preset steps guidance scheduler seed prompt size fps start end align part repair "
     "person detector maps grid batch device dtype arithmetic "
-    "low_memory preview overwrite",
+    "compile low_memory preview overwrite",
     "detect": "source output person detector repair layout fps start end max_people overlay overwrite",
     "draw": "driver output size fps start end person overwrite",
     "retarget": "reference driver output preview align part fps start end person detector overwrite",

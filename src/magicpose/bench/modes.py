@@ -42,7 +42,7 @@ MODES: dict[str, Mode] = {
     "bf16": Mode(torch.bfloat16, False, False, "networks in bfloat16, solver in float32"),
     "bf16-nhwc": Mode(torch.bfloat16, True, False, "the same with channels last"),
     "bf16-int8": Mode(torch.bfloat16, True, False, "convolutions and linear layers in 8-bit integers", "int8"),
-    "bf16-compiled": Mode(torch.bfloat16, True, True, "the same through torch.compile, weights frozen"),
+    "bf16-compiled": Mode(torch.bfloat16, True, True, "the same through torch.compile"),
 }
 
 

@@ -63,6 +63,8 @@ class Options:
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     arithmetic: Literal["plain", "winograd", "int8"] = "plain"
     """on CPUs: winograd is quicker and exact to rounding (float32), int8 quicker still and inexact"""
+    compile: bool = False
+    """torch.compile: the first step takes minutes the first time, seconds to a minute later; for long clips"""
     low_memory: bool = False
     """autoencoder in slices and tiles; on GPUs weights wait in main memory; slower"""
     preview: bool = False
@@ -101,6 +103,7 @@ def run(options: Options) -> None:
         device=options.device,
         dtype=options.dtype,
         arithmetic=options.arithmetic,
+        compile=options.compile,
         low_memory=options.low_memory,
         preview=options.preview,
         overwrite=options.overwrite,

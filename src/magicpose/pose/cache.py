@@ -1,6 +1,6 @@
 """Detected people kept on disk under a hash of what they were detected in and how, so that nothing is done twice.
 
-One pose document per entry, in `$MAGICPOSE_CACHE`, else `$XDG_CACHE_HOME/magicpose`, else `~/.cache/magicpose`.
+One pose document per entry, in `magicpose.caching.cache_folder("poses")` unless told otherwise.
 Deleting it is always safe, and so are several processes at once: entries appear whole or not at all.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,6 @@ from magicpose.pose.keypoints import PoseTrack
 log = logging.getLogger(__name__)
 
 REVISION = 1  # of the code between networks and poses: raise it when its results change
-
-
-def cache_folder() -> Path:
-    """Where detected poses are kept unless told otherwise."""
-    own = os.environ.get("MAGICPOSE_CACHE")
-    if own:
-        return Path(own) / "poses"
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "magicpose" / "poses"
 
 
 def hash_files(paths: Iterable[Path]) -> str:

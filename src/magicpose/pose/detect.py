@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from magicpose.caching import cache_folder as folder_of
 from magicpose.errors import UserError
 from magicpose.media import IMAGE_SUFFIXES, list_images, probe, read_image, read_video
 from magicpose.media.files import MediaWarning, PathLike, check_input
@@ -136,8 +137,8 @@ def detect_people(
     Where somebody is away their pose is empty. `detector`: "auto", "mediapipe", "dwpose", or a detector of your own
     (a fresh one). `fps`, `start`, `end` (seconds) and `max_frames` choose frames as `media.read_video` does.
     `weights`: folder with the networks of `dwpose`. Results are kept in `cache_folder` (default:
-    `cache.cache_folder()`) and found again by the content of the source, whatever its name; `cache=False` neither
-    reads nor writes it. `progress(done, total)` is called after each frame.
+    `caching.cache_folder("poses")`) and found again by the content of the source, whatever its name; `cache=False`
+    neither reads nor writes it. `progress(done, total)` is called after each frame.
 
     Raises UserError if the source cannot be read, or the detector cannot be had.
     """
@@ -147,7 +148,7 @@ def detect_people(
     finder = _detector(detector, _Setup(max_people, clip.total > 1, None if weights is None else Path(weights)))
     content = store.hash_files(clip.files)
     entry = store.entry(
-        store.cache_folder() if cache_folder is None else Path(cache_folder),
+        folder_of("poses") if cache_folder is None else Path(cache_folder),
         content,
         detector=[finder.name, finder.version],
         max_people=max_people,
