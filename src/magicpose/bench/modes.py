@@ -29,6 +29,11 @@ class Mode:
     arithmetic: Arithmetic = "plain"
 
     @property
+    def copies(self) -> bool:
+        """Whether its weights differ from those of the float32 stack, or are marked in a way that would stay."""
+        return self.dtype != torch.float32 or self.channels_last or self.compiled
+
+    @property
     def prepares(self) -> bool:
         """Whether the first call makes something that later ones use."""
         return self.compiled or self.arithmetic != "plain"
@@ -49,7 +54,7 @@ MODES: dict[str, Mode] = {
 @contextmanager
 def prepared(mode: Mode, stack: Stack) -> Iterator[Stack]:
     """The stack in this mode: `stack` itself (float32, as built) where no weight differs, else a copy."""
-    if mode.dtype != torch.float32 or mode.channels_last or mode.compiled:
+    if mode.copies:
         stack = copy.deepcopy(stack)
         networks: tuple[Any, Any] = (stack.model, stack.vae)
         for network in networks:

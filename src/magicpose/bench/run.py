@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import torch
 
+from magicpose.arithmetic import Arithmetic
 from magicpose.bench.machine import GIB, Machine, this_machine
 from magicpose.bench.measure import (
     Costs,
@@ -35,7 +36,11 @@ FRAME_COUNTS = (1, 4, 16, 64)
 ORIGINAL_STEPS = 50
 DEFAULT_MODES = (ORIGINAL, "fp32", "fp32-winograd", "bf16", "bf16-int8")
 SHARING_FRAMES = 16  # frames that share a bank where one figure is given
-_GIB_NEEDED: dict[Width, float] = {"sd15": 20.0, "tiny": 0.5}  # float32 stack, one copy of it, plain attention
+# Measured at 512 px (docs/speed.md): float32 weights; what Winograd and int8 make of them, in shares of those; what the
+# original's score matrices take; what one of our calls takes with two frames or fewer.
+_STACK_GIB: dict[Width, float] = {"sd15": 8.1, "tiny": 0.2}
+_MADE_OF_WEIGHTS: dict[Arithmetic, float] = {"plain": 0.0, "winograd": 1.0, "int8": 0.14}
+_SCORES_GIB, _CALL_GIB = 4.0, 3.3
 
 
 @dataclass(frozen=True)
@@ -71,9 +76,28 @@ class BenchSettings:
         if self.batch < 1 or self.rounds < 1:
             raise UserError("batch and rounds must be at least 1")
         free = psutil.virtual_memory().available / GIB
-        needed = _GIB_NEEDED[self.width]
-        if free < needed:
-            raise UserError(f"the bench needs {needed:g} GiB of free memory, there are {free:.1f}: close programs")
+        turns = {(name, self.size_px, self.batch) for name in self.modes}
+        turns |= {(self.sizes_mode, size, 1) for size in self.more_sizes}
+        for name, size, frames in sorted(turns):
+            needed = gib_needed(name, self.width, size, frames)
+            if free < needed:
+                raise UserError(
+                    f"mode {name} at {size} px needs about {needed:.0f} GiB of free memory, there are {free:.1f}: "
+                    "close programs, choose a smaller size or batch, or other modes"
+                )
+
+
+def gib_needed(mode: str, width: Width, size_px: int, frames: int) -> float:
+    """Estimated peak of a mode's turn in GiB, the float32 stack that all modes are made from included."""
+    stack, area = _STACK_GIB[width], (size_px / 512) ** 2
+    if mode == ORIGINAL:
+        return stack + _SCORES_GIB * area**2
+    chosen = MODES[mode]
+    held = stack * _MADE_OF_WEIGHTS[chosen.arithmetic]
+    if chosen.copies:
+        held += stack * chosen.dtype.itemsize / 4
+    call = _CALL_GIB * area * max(1.0, frames / 2) * chosen.dtype.itemsize / 4
+    return stack + max(stack if chosen.copies else 0.0, held + call)  # copied before the copy is made smaller
 
 
 def run_bench(settings: BenchSettings, say: Say) -> dict[str, Any]:

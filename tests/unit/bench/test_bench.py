@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from magicpose.bench.machine import PeakMemory, matrix_peak, this_machine
 from magicpose.bench.measure import count_multiply_adds, frame_cost, psnr, step_cost, time_fast, time_original
 from magicpose.bench.modes import MODES, Mode, prepared
 from magicpose.bench.report import output_paths, table, write
+from magicpose.bench.run import gib_needed
 from magicpose.bench.stack import build_stack, make_inputs
 from magicpose.errors import UserError
 
@@ -102,6 +104,21 @@ def test_a_whole_run_and_its_files(tmp_path: Path) -> None:
 def test_wrong_settings_are_refused(wrong: dict[str, object], words: str) -> None:
     with pytest.raises(UserError, match=words):
         replace(TINY, **wrong).check()  # type: ignore[arg-type]
+
+
+def test_memory_is_estimated_before_anything_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    def at(mode: str, size: int, frames: int = 1) -> float:
+        return gib_needed(mode, "sd15", size, frames)
+
+    assert 11.4 < at("original", 512) < 12.2  # measured: 8.1 and 3.3 to 4.0
+    assert at("original", 768) > 28 > 20 > at("bf16", 768) > at("bf16", 512) - 0.1
+    assert at("fp32", 768, 4) > at("fp32", 768, 2) == at("fp32", 768, 1)
+    assert at("fp32-winograd", 512) > at("fp32", 512) + 6
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=22 * 2**30))
+    sizes = BenchSettings(768, (256,), modes=("bf16", "bf16-int8"), batch=1)
+    sizes.check()
+    with pytest.raises(UserError, match=r"mode original at 768 px needs about 28 GiB of free memory, there are 22\.0"):
+        replace(sizes, modes=("bf16", "original")).check()
 
 
 @pytest.mark.slow
