@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from magicpose.hub import find_model
 from magicpose.layers import Replacement
 from magicpose.media.canvas import Canvas, Size
 from magicpose.model import MagicPoseModel
+from magicpose.model_settings import PAPER_GUIDANCE, ModelSettings
 from magicpose.motion import MotionModules
 from magicpose.offload import offload
 from magicpose.pose.draw import draw_poses
@@ -38,29 +38,9 @@ from magicpose.sampling import SD15_SCHEDULE, FramePlan, Guidance, Progress, mak
 
 Pictures = Image.Image | Sequence[Image.Image]
 Maps = NDArray[np.uint8]  # [F, H, W, 3]
-INDEX = "model_index.json"
 DECODE_BATCH = 8
 BLACK = (0, 0, 0)
 STABLE_DIFFUSION_LATENT = 64  # side of a latent where a model does not say
-PAPER_GUIDANCE = 7.0
-
-
-@dataclass(frozen=True)
-class ModelSettings:
-    """What a model's folder says besides its weights."""
-
-    name: str
-    guidance_scale: float = PAPER_GUIDANCE
-    image_size: int | None = None  # side in pixels of the training frames; None: by the UNet's `sample_size`
-    schedule: dict[str, Any] = field(default_factory=lambda: dict(SD15_SCHEDULE))
-
-    @classmethod
-    def read(cls, folder: Path, name: str) -> ModelSettings:
-        """From `model_index.json` (`guidance_scale`, `image_size`) and `scheduler/scheduler_config.json`."""
-        index = _json(folder / INDEX)
-        scheduler = folder / "scheduler" / "scheduler_config.json"
-        schedule = {**SD15_SCHEDULE, **_json(scheduler)} if scheduler.is_file() else dict(SD15_SCHEDULE)
-        return cls(name, float(index.get("guidance_scale", PAPER_GUIDANCE)), index.get("image_size"), schedule)
 
 
 @dataclass(frozen=True)
@@ -189,9 +169,7 @@ class MagicPosePipeline:
             self.tokenizer.save_pretrained(copied["tokenizer"])
             make_scheduler("ddim", self.settings.schedule).save_pretrained(copied["scheduler"])
             write_folder(parts, fresh, copied, self.settings.name)
-            index = _json(fresh / INDEX)
-            index |= {"guidance_scale": self.settings.guidance_scale, "image_size": self.native_side}
-            (fresh / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+            replace(self.settings, image_size=self.native_side).write(fresh)
 
     def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> MagicPosePipeline:
         """Moves every network; `dtype` None keeps theirs."""
@@ -402,13 +380,3 @@ class MagicPosePipeline:
                 pixels = self.vae.decode(scaled).sample
             pixels = (pixels.float().permute(0, 2, 3, 1) * 127.5 + 127.5).round().clamp(0, 255)
             yield from (Image.fromarray(frame) for frame in pixels.to("cpu", torch.uint8).numpy())
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as JSON; download the model again") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds no settings; download the model again")
-    return content

@@ -12,7 +12,8 @@ from PIL import Image
 
 from magicpose.arithmetic import Arithmetic
 from magicpose.errors import UserError
-from magicpose.pipeline import MagicPosePipeline, ModelSettings
+from magicpose.model_settings import ModelSettings
+from magicpose.pipeline import MagicPosePipeline
 from magicpose.sampling import SD15_SCHEDULE, FramePlan
 
 

@@ -77,6 +77,9 @@ def reconstruction_loss(decoded: Tensor, images: Tensor, weight: Tensor, setting
     return loss
 
 
+_SMALLEST_FACE_PX = 16.0  # of a crop: below, there is nothing to look at
+
+
 def face_crops(images: Tensor, keypoints: Tensor, side_px: int) -> Tensor:
     """The square around each face, hair and chin included, at `side_px` (the middle if there is no face).
 
@@ -91,11 +94,13 @@ def face_crops(images: Tensor, keypoints: Tensor, side_px: int) -> Tensor:
     crops = []
     for image, points in zip(images, keypoints):
         face = points[60:][points[60:, 2] > 0, :2]
-        (left, top), (right, bottom) = (face.amin(0).tolist(), face.amax(0).tolist()) if len(face) else ((0, 0),) * 2
-        cx, cy = ((left + right) / 2, (top + bottom) / 2) if len(face) else (width / 2, height / 2)
-        side = int(min(max(1.6 * max(right - left, bottom - top), 16), height, width)) if len(face) else side_px
-        x = int(min(max(cx - side / 2, 0), width - side))
-        y = int(min(max(cy - side / 2, 0), height - side))
-        crop = image[None, :, y : y + side, x : x + side]
-        crops.append(F.interpolate(crop, size=(side_px, side_px), mode="bilinear", antialias=side > side_px))
+        (cx, cy), side = (width / 2, height / 2), float(side_px)
+        if len(face):
+            low, high = face.amin(0), face.amax(0)
+            (cx, cy), side = ((low + high) / 2).tolist(), max(1.6 * float((high - low).max()), _SMALLEST_FACE_PX)
+        pixels = int(min(side, height, width))
+        x = int(min(max(cx - pixels / 2, 0), width - pixels))
+        y = int(min(max(cy - pixels / 2, 0), height - pixels))
+        crop = image[None, :, y : y + pixels, x : x + pixels]
+        crops.append(F.interpolate(crop, size=(side_px, side_px), mode="bilinear", antialias=pixels > side_px))
     return torch.cat(crops)

@@ -86,3 +86,12 @@ def test_face_crops_hold_the_face_even_at_the_border() -> None:
     keypoints[0, 60:] = torch.tensor([61.0, 2.0, 1.0])
     crops = face_crops(images, keypoints, 16)
     assert crops.shape == (2, 3, 16, 16) and crops[0].max() == 1
+
+
+def test_face_crops_enlarge_small_faces() -> None:
+    images, keypoints = torch.zeros(2, 3, 64, 64), torch.zeros(2, 130, 3)
+    for number, half in enumerate((5, 15)):  # faces of 10 and 30 pixels, each painted
+        images[number, :, 32 - half : 32 + half, 32 - half : 32 + half] = 1
+        keypoints[number, 60:62] = torch.tensor([[32.0 - half, 32 - half, 1], [32 + half, 32 + half, 1]])
+    shares = face_crops(images, keypoints, 32).mean(dim=(1, 2, 3))
+    assert torch.allclose(shares, torch.full((2,), 1 / 1.6**2), atol=0.05), "both fill the crop alike"
