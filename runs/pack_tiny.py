@@ -27,7 +27,8 @@ LIMIT_MB = 72
 def main(source: Path, target: Path) -> None:
     draft = target.with_name(target.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
-    made_by: dict[str, str] = {}
+    before = target / "model_index.json"
+    made_by: dict[str, str] = json.loads(before.read_text())["made_by"] if before.exists() else {}
     newest = source
     for stage in STAGES:
         for part in PARTS:

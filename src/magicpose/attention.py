@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from magicpose.slices import attend_in_slices, train_in_slices
+
 
 class KeysValues(NamedTuple):
     """What the denoising UNet makes of a reference in one layer: [B, R, C] each."""
@@ -30,7 +32,7 @@ ReferenceBank = Mapping[str, Tensor] | Mapping[str, KeysValues]
 """Per self-attention layer, in traversal order: the reference's normed hidden states [B, R, C], or what
 `project_bank` made of them."""
 
-_SCORES_AT_ONCE = 2**23  # 16 MiB in bfloat16
+_MANY_SCORES = 2**16  # in a head, from where slices train faster
 SELF_ATTENTION = "attn1"  # diffusers' name for the self-attention of a transformer block
 
 
@@ -104,40 +106,16 @@ def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
         return value.expand(-1, query.shape[1], -1)
     q, k, v = (x.view(*x.shape[:2], heads, -1).transpose(1, 2) for x in (query, key, value))
     if torch.is_grad_enabled() and q.device.type == "cpu":
-        # The flash kernel's backward is slow on CPUs: plain matrix products train a quarter faster.
-        attended = torch.softmax(q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5, dim=-1).to(v.dtype) @ v
+        # The flash kernel's backward is slow on CPUs: matrix products train a quarter faster.
+        if q.shape[2] * k.shape[2] >= _MANY_SCORES and not torch.compiler.is_compiling():
+            attended = train_in_slices(q, k, v)
+        else:
+            attended = torch.softmax(q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5, dim=-1).to(v.dtype) @ v
     elif q.dtype == torch.bfloat16 and q.device.type == "cpu" and not _has_matrix_tiles():
         attended = attend_in_slices(q, k, v)
     else:
         attended = F.scaled_dot_product_attention(q, k, v)
     return attended.transpose(1, 2).flatten(2)
-
-
-@torch.library.custom_op("magicpose::attend_in_slices", mutates_args=())
-def attend_in_slices(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """The same for [B, heads, T, d], a slice of queries at a time, so that scores stay in the cache.
-
-    On CPUs with AVX-512 but no AMX, torch's flash kernel is no faster in bfloat16 than in float32 (docs/speed.md);
-    these plain products use the bfloat16 units. One operator to `torch.compile`, which would unroll the slices.
-    """
-    heads, tokens, keys = query.shape[1], query.shape[2], key.shape[2]
-    query, key, value = (x.contiguous() for x in (query, key, value))  # strided products are half as fast
-    rows = max(1, min(tokens, _SCORES_AT_ONCE // (heads * keys)))
-    scores, weights = query.new_empty(2, heads, rows, keys)  # made once: fresh pages cost as much as the products
-    attended = torch.empty_like(query)
-    for q, k, v, out in zip(query, key.transpose(-1, -2), value, attended, strict=True):
-        for first in range(0, tokens, rows):
-            part = slice(first, first + rows)
-            s, w = scores[:, : tokens - first], weights[:, : tokens - first]
-            torch.baddbmm(s, q[:, part], k, beta=0, alpha=query.shape[-1] ** -0.5, out=s)  # scaled before rounding
-            torch.softmax(s, dim=-1, out=w)
-            out[:, part] = w @ v
-    return attended
-
-
-@attend_in_slices.register_fake
-def _(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    return torch.empty_like(query, memory_format=torch.contiguous_format)
 
 
 @functools.cache

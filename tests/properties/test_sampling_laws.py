@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from magicpose.attention import attend_in_slices
 from magicpose.model import MagicPoseModel
 from magicpose.sampling import FramePlan, Guidance, make_scheduler, sample
+from magicpose.slices import attend_in_slices, train_in_slices
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 few = settings(
@@ -139,3 +139,26 @@ def test_attention_in_slices_is_attention(batch: int, heads: int, queries: int, 
     wanted = torch.softmax(q.double() @ k.double().transpose(-1, -2) / 2, dim=-1) @ v.double()
     tolerance = 1e-5 if dtype == torch.float32 else 0.02
     assert (attend_in_slices(q, k, v) - wanted).abs().max() <= tolerance * v.abs().max()
+
+
+@few
+@given(
+    batch=st.integers(1, 2),
+    heads=st.integers(1, 3),
+    queries=st.integers(1, 80),
+    keys=st.integers(1, 70_000),
+    dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+)
+def test_its_gradients_are_those_of_attention(
+    batch: int, heads: int, queries: int, keys: int, dtype: torch.dtype
+) -> None:
+    sources = [draw(batch, heads, n, 4, seed=n).to(dtype).requires_grad_() for n in (queries, keys, keys)]
+    towards = draw(batch, heads, queries, 4, seed=1)
+    attended = train_in_slices(*sources)
+    found = torch.autograd.grad((attended * towards).sum(), sources)
+    q, k, v = exact = [x.detach().double().requires_grad_() for x in sources]
+    wanted = torch.softmax(q @ k.transpose(-1, -2) / 2, dim=-1) @ v
+    expected = torch.autograd.grad((wanted * towards).sum(), exact)
+    tolerance = 1e-5 if dtype == torch.float32 else 0.03
+    for actual, truth in zip((attended, *found), (wanted, *expected), strict=True):
+        assert (actual - truth).norm() <= tolerance * max(float(truth.norm()), 1e-3)

@@ -11,12 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
-from magicpose.attention import attend, attend_in_slices
+from magicpose.attention import attend
 from magicpose.bench.measure import psnr, time_fast
 from magicpose.bench.stack import build_stack, make_inputs
 from magicpose.compiling import compile_networks, restore_networks
 from magicpose.errors import UserError
 from magicpose.pipeline import MagicPosePipeline
+from magicpose.slices import attend_in_slices
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
