@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from magicpose.pose.keypoints import PoseTrack
 from synthetic_people.background import make_background
 from synthetic_people.caption import caption, describe
+from synthetic_people.expression import EXPRESSIONS, unit_weights
 from synthetic_people.identity import make_identity
 from synthetic_people.keypoints import joints, keypoints
 from synthetic_people.motion import Framing, make_motion
@@ -74,10 +75,27 @@ def track_as(seed: int, clip: Clip) -> PoseTrack:
     return clip_as(seed, clip).track
 
 
-def _render(seed: int, person_seed: int, frames: int, size: int, framing: Framing, style: Style, fps: float) -> Clip:
+def clip_showing(expression: str, clip: Clip) -> Clip:
+    """`clip` once more with one expression of `EXPRESSIONS` throughout: what a change of face alone does."""
+    motion = (len(clip.track), clip.track.size[0], clip.framing, clip.style, clip.track.fps)
+    return _render(clip.seed, clip.person_seed, *motion, expression)
+
+
+def _render(
+    seed: int,
+    person_seed: int,
+    frames: int,
+    size: int,
+    framing: Framing,
+    style: Style,
+    fps: float,
+    expression: str | None = None,
+) -> Clip:
     plain = style == "plain"
     host = Rig(make_identity(seed))
     motion = make_motion(seed, frames, fps, framing)
+    if expression is not None:
+        motion = replace(motion, face=np.tile(unit_weights(EXPRESSIONS[expression]), (frames, 1)))
     world = host.world(motion.poses, fps)
     camera = place_camera(host, world, framing, size * SAMPLES)
     light = make_light(seed)

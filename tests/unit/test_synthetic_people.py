@@ -18,7 +18,7 @@ pytest.importorskip("numba")
 from synthetic_people import caption as words
 from synthetic_people import expression
 from synthetic_people.background import make_background
-from synthetic_people.clip import Clip, clip_as, render_as, render_clip, track_as
+from synthetic_people.clip import Clip, clip_as, clip_showing, render_as, render_clip, track_as
 from synthetic_people.identity import make_identity
 from synthetic_people.kernels import project
 from synthetic_people.motion import make_motion
@@ -135,6 +135,18 @@ def test_another_person_in_the_same_clip() -> None:
                 one, two = p[j, :2] - p[i, :2], q[j, :2] - q[i, :2]
                 if np.linalg.norm(one) > 5:
                     assert one @ two > 0.9 * np.linalg.norm(one) * np.linalg.norm(two)  # the same direction
+
+
+def test_another_expression_changes_the_face_alone() -> None:
+    closed, opened = (clip_showing(expression, clip()) for expression in ("neutral", "open"))
+    mouth = slice(60 + 48, 60 + 68)
+    a, b = closed.track.stacked(), opened.track.stacked()
+    assert np.abs(a[:, :60] - b[:, :60]).max() < 0.1  # body and hands; the tip of the nose gives a little
+    seen = (a[:, mouth, 2] > 0).all(1) & (b[:, mouth, 2] > 0).all(1)
+    tall = [np.ptp(points[seen][:, mouth, 1], axis=1) for points in (a, b)]
+    assert seen.any() and (tall[1] > 1.1 * tall[0]).all()
+    changed = np.abs(closed.frames.astype(int) - opened.frames).max(-1) > 3
+    assert 0 < changed.mean() < 0.1
 
 
 def test_oneself_in_ones_own_clip_is_the_clip() -> None:
