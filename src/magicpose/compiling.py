@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.resnet import ResnetBlock2D
@@ -41,7 +42,7 @@ def compile_networks(model: MagicPoseModel, backend: str = "inductor") -> None:
 
     if backend == "inductor" and next(model.unet.parameters()).device.type == "cpu" and not _compiler():
         raise UserError("compiling needs a C++ compiler: install g++, or name one in CXX, or leave it out")
-    os.environ.setdefault(_FOLDER, str(cache_folder(KERNELS)))
+    _choose_folder()
     limits.recompile_limit = max(limits.recompile_limit, _VARIANTS)
     for block in _blocks(model):
         block.compile(dynamic=False, backend=backend)
@@ -51,6 +52,16 @@ def restore_networks(model: MagicPoseModel) -> None:
     """Takes `compile_networks` back."""
     for block in _blocks(model):
         block._compiled_call_impl = None
+
+
+def _choose_folder() -> None:
+    """Where inductor keeps kernels, unless the user has said so; torch's own default does not count as the user's."""
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    # torch writes its default into the environment as soon as parts of it are imported, long before this.
+    told = os.environ.get(_FOLDER)
+    if told is None or Path(told).resolve() == Path(default_cache_dir()).resolve():
+        os.environ[_FOLDER] = str(cache_folder(KERNELS))
 
 
 def _blocks(model: MagicPoseModel) -> Iterator[nn.Module]:

@@ -94,6 +94,21 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_frames(reference: Path, tin
     assert len(frames_of(whole)) == 34
 
 
+@pytest.mark.slow
+def test_compiled_it_makes_the_same_frames_and_keeps_its_kernels(
+    reference: Path, tiny_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAGICPOSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    for name, more in (("plain", ()), ("compiled", ("--compile",))):
+        arguments = command(reference, "nod", tmp_path / name, tiny_sd, "--end", "0.2", *more)
+        # Processes of their own: torch decides once per process where it keeps kernels.
+        subprocess.run([sys.executable, "-m", "magicpose.cli", *arguments], check=True)
+    difference = frames_of(tmp_path / "compiled").astype(int) - frames_of(tmp_path / "plain")
+    assert np.abs(difference).max() <= 1
+    assert any((tmp_path / "cache" / "kernels").rglob("*")), "the next start would compile again"
+
+
 @pytest.mark.parametrize(("part", "words"), [("pose_controlnet", "pose ControlNet"), ("appearance", "appearance")])
 def test_an_incomplete_model_is_noticed_before_the_driver_is_read(
     reference: Path, tiny_sd: Path, tmp_path: Path, part: str, words: str, capsys: pytest.CaptureFixture[str]

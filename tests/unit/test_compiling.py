@@ -108,6 +108,15 @@ def test_kernels_are_kept_in_the_cache_folder(tmp_path: Path, monkeypatch: pytes
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == elsewhere
 
 
+def test_torchs_own_default_is_not_taken_for_the_users_wish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    monkeypatch.setenv("MAGICPOSE_CACHE", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", default_cache_dir())  # as importing parts of torch leaves it
+    compile_networks(build_stack("tiny", "meta").model, backend="eager")
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "kernels")
+
+
 def test_what_cannot_be_compiled_is_refused(tiny_sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pipe = MagicPosePipeline.from_pretrained(tiny_sd)
     pipe.set_arithmetic("winograd")
