@@ -12,6 +12,7 @@ from typing import Any
 _HOMES = {
     "Clip": "synthetic_people.clip",
     "clip_as": "synthetic_people.clip",
+    "clip_showing": "synthetic_people.clip",
     "render_as": "synthetic_people.clip",
     "render_clip": "synthetic_people.clip",
     "track_as": "synthetic_people.clip",
