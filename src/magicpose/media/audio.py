@@ -109,6 +109,7 @@ class _Copied:
         self._stream = output.add_stream_from_template(track.stream)
         self._shift = round(track.origin / track.stream.time_base)
         self._next = next(track.packets, None)
+        self._damaged = False
 
     def advance(self, until: Fraction) -> None:
         until = self._track.cut(until)
@@ -118,7 +119,7 @@ class _Copied:
                     return
                 packet.pts, packet.dts = packet.pts - self._shift, packet.dts - self._shift
                 packet.stream = self._stream
-                self._output.mux(packet)
+                self._mux(packet)
             self._next = next(self._track.packets, None)
 
     def finish(self, until: Fraction) -> None:
@@ -126,6 +127,14 @@ class _Copied:
 
     def close(self) -> None:
         self._track.container.close()
+
+    def _mux(self, packet: av.Packet) -> None:
+        try:
+            self._output.mux(packet)
+        except av.InvalidDataError:  # a packet that cannot be put into this container's form: its moment is silent
+            if not self._damaged:
+                _warn(self._track.source, "has damaged sound; that part of it is silent")
+            self._damaged = True
 
 
 class _Recoded:

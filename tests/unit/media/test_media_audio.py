@@ -120,6 +120,18 @@ def test_damaged_sound_costs_only_sound(tmp_path: Path, sources: dict[str, Path]
     assert len(list(media.read_video(out))) == 20
 
 
+def test_a_sound_packet_that_cannot_be_copied_costs_its_moment(tmp_path: Path, sources: dict[str, Path]) -> None:
+    """Cut off in the header of a sound packet, whose length is wrong besides: MP4 cannot take that packet."""
+    content = sources["ts"].read_bytes()
+    header = content.index(b"\xff\xf1", len(content) // 2)
+    (tmp_path / "bad.ts").write_bytes(content[: header + 4] + b"\0" + content[header + 5 : header + 11])
+    out = tmp_path / "out.mp4"
+    with pytest.warns(media.MediaWarning, match="damaged sound"):
+        media.write_video(out, map(numbered, range(30)), 10, audio=media.AudioSource(tmp_path / "bad.ts"))
+    assert len(list(media.read_video(out))) == 30
+    assert sound_seconds(out) > 1
+
+
 def test_stereo_stays_stereo_and_the_sides_stay(tmp_path: Path) -> None:
     left, right = beeps(2, [0.5])[0], beeps(2, [1.5])[0]
     source = make_video(tmp_path / "s.mkv", map(numbered, range(20)), sound=np.stack([left, right]), sound_codec="flac")
