@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magicpose.media.decode import sound_stream
-from magicpose.media.files import MediaWarning, PathLike
+from magicpose.media.files import MediaWarning, PathLike, open_container
 from magicpose.media.formats import Container, Encoder
 from magicpose.media.video_in import check_span, probe
 
@@ -60,7 +60,7 @@ def add_sound(source: AudioSource, output: av.container.OutputContainer, form: C
     if form.sound is None:
         warn_of_silence(source, form.name)
         return None
-    container = av.open(str(source.path), options={"protocol_whitelist": "file"})
+    container = open_container(source.path)
     stream = sound_stream(container)
     assert stream is not None, "probe() has seen it"
     packets = _readable(source, container.demux(stream))

@@ -15,7 +15,7 @@ from av.video.reformatter import Colorspace
 from numpy.typing import NDArray
 
 from magicpose.errors import UserError
-from magicpose.media.files import MediaWarning
+from magicpose.media.files import MediaWarning, open_container
 from magicpose.media.image import MAX_PIXELS
 
 Frame = NDArray[np.uint8]  # [height, width, 3] RGB
@@ -34,7 +34,7 @@ _HD_HEIGHT = 720  # from here on, colours that are not labelled are taken as BT.
 def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     """The file and its best picture stream; UserError when it has none."""
     try:
-        container = av.open(str(path), options={"protocol_whitelist": "file"})
+        container = open_container(path)
     except av.FFmpegError as error:
         raise UserError(f"{path} is damaged, cut short or not a video; export or download it again") from error
     with container:

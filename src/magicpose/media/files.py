@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import av
+
 from magicpose.errors import UserError
 
 PathLike = str | os.PathLike[str]
@@ -119,3 +121,8 @@ def umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def open_container(path: PathLike) -> av.container.InputContainer:
+    """Any media file, and nothing that it refers to; titles in other encodings than UTF-8 lose letters, no more."""
+    return av.open(str(path), options={"protocol_whitelist": "file"}, metadata_errors="replace")

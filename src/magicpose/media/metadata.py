@@ -14,7 +14,7 @@ from typing import Any
 import av
 from PIL import Image, PngImagePlugin
 
-from magicpose.media.files import PathLike, check_input, is_frame_name
+from magicpose.media.files import PathLike, check_input, is_frame_name, open_container
 
 _KEY = "magicpose"  # the JSON is {"magicpose": {...}}; a PNG text chunk has it as its keyword as well
 _IMAGE_DESCRIPTION = 0x010E  # EXIF
@@ -56,9 +56,9 @@ def _picture_remarks(path: Path) -> list[str | bytes]:
 
 def _container_remarks(path: Path) -> list[str]:
     try:
-        with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
+        with open_container(path) as container:
             return [text for name, text in container.metadata.items() if name.lower() == "comment"]
-    except (av.FFmpegError, UnicodeDecodeError):
+    except av.FFmpegError:
         return []
 
 

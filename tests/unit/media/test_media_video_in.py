@@ -261,3 +261,12 @@ def test_gif_and_our_own_outputs_are_read_back(tmp_path: Path) -> None:
     for name in ("a.gif", "a.webm", "a.mp4"):
         media.write_video(tmp_path / name, map(numbered, range(12)), 10)
         assert numbers(tmp_path / name) == list(range(12))
+
+
+def test_a_title_in_another_encoding_is_no_obstacle(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "clip.mp4", [numbered(k) for k in range(5)])
+    content = path.read_bytes()
+    assert content.count(b"isom") >= 1
+    path.write_bytes(content.replace(b"isom", b"\xfcsom"))  # as the metadata of some cameras and old programs
+    assert len(list(media.read_video(path))) == 5
+    assert media.read_metadata(path) is None
