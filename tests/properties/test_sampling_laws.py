@@ -126,14 +126,17 @@ def test_a_projected_bank_is_the_bank(model: MagicPoseModel, t: int, batch: int)
     assert not same(projected, without)
 
 
-@few
-@given(
+any_attention = given(
     batch=st.integers(1, 2),
     heads=st.integers(1, 3),
     queries=st.integers(1, 80),
     keys=st.integers(1, 70_000),
     dtype=st.sampled_from([torch.float32, torch.bfloat16]),
 )
+
+
+@few
+@any_attention
 def test_attention_in_slices_is_attention(batch: int, heads: int, queries: int, keys: int, dtype: torch.dtype) -> None:
     q, k, v = (draw(batch, heads, n, 4, seed=n).to(dtype) for n in (queries, keys, keys))
     wanted = torch.softmax(q.double() @ k.double().transpose(-1, -2) / 2, dim=-1) @ v.double()
@@ -142,13 +145,7 @@ def test_attention_in_slices_is_attention(batch: int, heads: int, queries: int, 
 
 
 @few
-@given(
-    batch=st.integers(1, 2),
-    heads=st.integers(1, 3),
-    queries=st.integers(1, 80),
-    keys=st.integers(1, 70_000),
-    dtype=st.sampled_from([torch.float32, torch.bfloat16]),
-)
+@any_attention
 def test_its_gradients_are_those_of_attention(
     batch: int, heads: int, queries: int, keys: int, dtype: torch.dtype
 ) -> None:
