@@ -18,14 +18,19 @@ def write_clips(root: Path, clips: int = 3, frames: int = 4, size: int = 32) -> 
         folder.mkdir(parents=True)
         colour = rng.integers(40, 255, 3)
         keypoints = np.zeros((frames, 130, 3), np.float32)
+        places = np.full((frames, size // 4, size // 4, 3), np.nan, np.float32)
+        rows, columns = np.mgrid[2:size:4, 2:size:4]
         for frame in range(frames):
             picture = np.full((size, size, 3), 30, np.uint8)
             x, y = rng.integers(8, size - 8, 2)
             picture[y - 6 : y + 6, x - 6 : x + 6] = colour
+            inside = (abs(rows - y) < 6) & (abs(columns - x) < 6)
+            places[frame, inside] = np.stack([columns - x, np.zeros_like(rows), y - rows], -1)[inside] / 100
             keypoints[frame, :, :2] = np.array((x, y)) + rng.normal(0, 3, (130, 2))
             keypoints[frame, :, 2] = 1
             Image.fromarray(picture).save(folder / f"{frame:04d}.png")
         np.savez(folder / "keypoints.npz", keypoints=keypoints, size=np.array([size, size]), fps=np.array(8.0))
+        np.savez(folder / "places.npz", places=places.astype(np.float16))
         (folder / "clip.json").write_text(json.dumps({"caption": f"bust of a person, clip {number}"}))
     return root
 

@@ -28,6 +28,14 @@ class KeysValues(NamedTuple):
     values: Tensor
 
 
+class Match(NamedTuple):
+    """What decides where a layer looks in the reference: [B, T, heads * d], [B, R, heads * d], and how many heads."""
+
+    query: Tensor
+    key: Tensor
+    heads: int
+
+
 ReferenceBank = Mapping[str, Tensor] | Mapping[str, KeysValues]
 """Per self-attention layer, in traversal order: the reference's normed hidden states [B, R, C], or what
 `project_bank` made of them."""
@@ -58,12 +66,14 @@ class MultiSourceAttention:
         temb: Tensor | None = None,
         record: MutableMapping[str, Tensor] | None = None,
         bank: ReferenceBank | None = None,
+        probe: MutableMapping[str, Match] | None = None,
     ) -> Tensor:
         """`hidden_states` [B, T, C] -> [B, T, C].
 
         A self-attention (no `encoder_hidden_states`) writes its input to `record`, and attends to itself and
         `bank[name]`, both projected with this network's own `to_k` and `to_v`: read literally, Eq. 3 projects
-        the bank with the appearance branch's weights, but released checkpoints were trained this way.
+        the bank with the appearance branch's weights, but released checkpoints were trained this way. `probe`
+        receives what was compared.
         """
         assert attention_mask is None, "the UNets of this method use no attention mask"
         is_self_attention = encoder_hidden_states is None
@@ -72,16 +82,18 @@ class MultiSourceAttention:
             if self.last:
                 return hidden_states
         sources = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        key, value = attn.to_k(sources), attn.to_v(sources)
+        query, key, value = attn.to_q(hidden_states), attn.to_k(sources), attn.to_v(sources)
         if is_self_attention and bank is not None:
             entry = bank[self.name]
             reference = project(attn, entry.to(sources.dtype)) if isinstance(entry, Tensor) else entry
+            if probe is not None:
+                probe[self.name] = Match(query, reference.keys, attn.heads)
             # One bank serves every frame of a clip: [1 or B, R, C] -> [B, T+R, C].
             key, value = (
                 torch.cat([own, added.expand(len(own), -1, -1)], dim=1)
                 for own, added in zip((key, value), reference, strict=True)
             )
-        attended = attend(attn.to_q(hidden_states), key, value, attn.heads)
+        attended = attend(query, key, value, attn.heads)
         return attn.to_out[1](attn.to_out[0](attended))
 
 

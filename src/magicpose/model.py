@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 
 from magicpose.appearance import AppearanceControl
-from magicpose.attention import KeysValues, ReferenceBank, project_bank, use_multi_source_attention
+from magicpose.attention import KeysValues, Match, ReferenceBank, project_bank, use_multi_source_attention
 
 PoseResiduals = tuple[list[Tensor], Tensor]  # ControlNet's additions to the skips and to the middle
 
@@ -95,6 +95,7 @@ class MagicPoseModel(nn.Module):
         context: Tensor,
         bank: ReferenceBank | None = None,
         pose: Tensor | None = None,
+        probe: MutableMapping[str, Match] | None = None,
     ) -> Tensor:
         """Predicts the noise (or v) in `latents` [B, 4, h, w].
 
@@ -104,7 +105,7 @@ class MagicPoseModel(nn.Module):
         residuals = None
         if pose is not None:
             residuals = self.pose_residuals(latents, timestep, context, self.hint(pose))
-        return self.denoise(latents, timestep, context, bank, residuals)
+        return self.denoise(latents, timestep, context, bank, residuals, probe)
 
     def denoise(
         self,
@@ -113,14 +114,19 @@ class MagicPoseModel(nn.Module):
         context: Tensor,
         bank: ReferenceBank | None = None,
         residuals: PoseResiduals | None = None,
+        probe: MutableMapping[str, Match] | None = None,
     ) -> Tensor:
-        """The UNet with whatever conditions are given; the part of `forward` that runs once per step and frame."""
+        """The UNet with whatever conditions are given; the part of `forward` that runs once per step and frame.
+
+        `probe`, if given, receives what every self-attention compares with the bank.
+        """
         skips, middle = residuals if residuals is not None else (None, None)
+        attention = {"bank": bank} if probe is None else {"bank": bank, "probe": probe}
         noise: Tensor = self.unet(
             latents,
             timestep,
             context,
-            cross_attention_kwargs=None if bank is None else {"bank": bank},
+            cross_attention_kwargs=None if bank is None else attention,
             down_block_additional_residuals=skips,
             mid_block_additional_residual=middle,
             return_dict=False,

@@ -38,6 +38,8 @@ class Render:
     """PNG frames instead of JPEG"""
     masks: bool = False
     """write the person's coverage as well"""
+    places: bool = False
+    """write where on the person each cell of 4 pixels lies as well, for `loss.correspondence_weight` in training"""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def render(options: Render) -> None:
         fps=options.fps,
         png=options.png,
         masks=options.masks,
+        places=options.places,
     )
     console = Console(stderr=True)
     columns = (TextColumn("rendering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -33,6 +33,7 @@ class Clip:
     caption: str
     attributes: dict[str, str]
     masks: NDArray[np.uint8]  # [N, size, size]: coverage by the person, 255 = all
+    places: NDArray[np.float32]  # [N, size / 4, size / 4, 3]: what shows there, see `Renderer.places`
     seed: int
     person_seed: int
     framing: Framing
@@ -107,13 +108,16 @@ def _render(
         world[..., 2, 3] += _lift(host, rig, framing)
     renderer, limbs, head = Renderer(person, size), joints(rig, world), rig.index["head"]
     pictures, masks = np.empty((frames, size, size, 3), np.uint8), np.empty((frames, size, size), np.uint8)
-    points = np.empty((frames, 130, 3), np.float32)
+    points, places = np.empty((frames, 130, 3), np.float32), []
     for i in range(frames):
         pictures[i], masks[i] = renderer.draw(world[i], motion.face[i], camera, light, background.image)
         points[i] = keypoints(limbs[i], world[i, head, :, :3], renderer, camera)
+        places.append(renderer.places())
     attributes = describe(person, framing, background, motion.manner)
     track = PoseTrack.from_stacked(points, (size, size), fps)
-    return Clip(pictures, track, caption(attributes), attributes, masks, seed, person_seed, framing, style)
+    return Clip(
+        pictures, track, caption(attributes), attributes, masks, np.stack(places), seed, person_seed, framing, style
+    )  # fmt: skip
 
 
 def _lift(host: Rig, guest: Rig, framing: Framing) -> float:

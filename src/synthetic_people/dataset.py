@@ -6,6 +6,7 @@ One folder per clip, named by its seed:
              keypoints.npz     keypoints float32 [frames, 130, 3], size [2] (width, height), fps: the fast path
              clip.pose.json    the same as a pose document
              masks.npz         on request: coverage by the person, uint8 [frames, size, size]
+             places.npz        on request: where on the person each 4 px cell lies, float16 [frames, size/4, size/4, 3]
              clip.json         caption, attributes, seeds, framing; written last, so it marks a complete clip
 """
 
@@ -44,6 +45,7 @@ class DatasetSettings:
     fps: float = FPS
     png: bool = False
     masks: bool = False
+    places: bool = False
 
     def __post_init__(self) -> None:
         if self.clips < 1 or self.first_seed < 0:
@@ -69,7 +71,7 @@ def framing_of(seed: int, framings: tuple[tuple[Framing, float], ...]) -> Framin
     return names[generator(seed, Stream.FRAMING).choice(len(names), p=np.array(weights) / sum(weights))]
 
 
-def write_clip(clip: Clip, folder: Path, png: bool = False, masks: bool = False) -> None:
+def write_clip(clip: Clip, folder: Path, png: bool = False, masks: bool = False, places: bool = False) -> None:
     """Write the files above; what is left of an unfinished clip is replaced."""
     import cv2
 
@@ -83,6 +85,8 @@ def write_clip(clip: Clip, folder: Path, png: bool = False, masks: bool = False)
     track = clip.track
     if masks:
         _write_arrays(folder / "masks.npz", masks=clip.masks)
+    if places:
+        _write_arrays(folder / "places.npz", places=clip.places.astype(np.float16))
     _write_arrays(
         folder / "keypoints.npz", keypoints=track.stacked(), size=np.array(track.size), fps=np.array(track.fps)
     )
@@ -121,7 +125,8 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 def _complete(settings: DatasetSettings, seed: int) -> bool:
     """Whether the clip is there as asked for; UserError if it was made with other settings."""
     path = settings.folder(seed) / "clip.json"
-    if not path.is_file():
+    wanted_arrays = [name for name in ("masks", "places") if getattr(settings, name)]
+    if not all(path.is_file() for path in (path, *(path.with_name(f"{name}.npz") for name in wanted_arrays))):
         return False
     found = json.loads(path.read_text())
     wanted = {
@@ -137,7 +142,7 @@ def _complete(settings: DatasetSettings, seed: int) -> bool:
 def _make(settings: DatasetSettings, seed: int) -> int:
     framing = framing_of(seed, settings.framings)
     clip = render_clip(seed, settings.frames, settings.size, framing, settings.style, settings.fps)
-    write_clip(clip, settings.folder(seed), settings.png, settings.masks)
+    write_clip(clip, settings.folder(seed), settings.png, settings.masks, settings.places)
     return seed
 
 

@@ -17,6 +17,7 @@ from synthetic_people.shading import Buffers, Light, shade
 
 SAMPLES = 2  # per pixel and direction
 SHADOW_TEXELS = 256
+PLACE_CELL = 4  # pixels between the places of a picture
 RAGGED = 0.004  # metres by which strand ends differ
 
 
@@ -79,6 +80,19 @@ class Renderer:
         picture = np.empty((self.size, self.size, 3), np.uint8)
         kernels.compose(self._pixels, background, _gamma(), picture)
         return picture, np.round(self._pixels[..., 3] * 255).astype(np.uint8)
+
+    def places(self) -> Array:
+        """Where on the person, in the rest pose, the last picture shows the middle of each cell of `PLACE_CELL` pixels.
+
+        float32 [size / PLACE_CELL, size / PLACE_CELL, 3], metres; NaN where it shows the background. Two pictures of
+        one person correspond where their places are near each other.
+        """
+        middle = slice(PLACE_CELL * SAMPLES // 2, None, PLACE_CELL * SAMPLES)
+        triangle, weights = self.buffers.triangle[middle, middle], self.buffers.barycentric[middle, middle]
+        corners = self.person.surface.vertices[self.person.surface.faces[triangle]]  # [h, w, 3 corners, 3]
+        weights = np.where(triangle[..., None] < 0, np.nan, weights)
+        first = 1 - weights.sum(-1, keepdims=True)
+        return (np.concatenate([first, weights], -1)[..., None] * corners).sum(-2).astype(np.float32)
 
     def _shadow_map(self, light: Light, camera: Camera, world: Array) -> ShadowMap:
         """Texels where the camera looks, at most the whole person."""

@@ -238,3 +238,20 @@ def test_hands_stay_out_of_the_trunk() -> None:
     before, after = depth(person._transforms(poses)), depth(person.world(poses))
     assert before.max() > 0.05
     assert after.mean() < 0.25 * before.mean() and after.max() < 0.05
+
+
+def test_places_say_where_on_the_person_a_cell_lies() -> None:
+    """Two frames show the same landmark: the places there are the same, while the landmark itself has moved."""
+    shown = render_clip(5, 6, 256, "bust", "plain")
+    coverage = shown.masks[:, 2::4, 2::4]
+    known = ~np.isnan(shown.places[..., 0])
+    assert known[coverage == 255].all() and not known[coverage == 0].any()
+    first, last = shown.track.stacked()[[0, -1]]
+    both = (first[:, 2] > 0) & (last[:, 2] > 0) & (np.arange(130) >= 60)  # the face: no other part slides over it
+    cells = [(points[both, 1::-1] // 4).astype(int) for points in (first, last)]
+    a, b = (shown.places[frame, rc[:, 0], rc[:, 1]] for frame, rc in zip((0, -1), cells))
+    apart = np.linalg.norm(a - b, axis=1)
+    apart = apart[~np.isnan(apart)]
+    assert len(apart) > 30 and np.median(apart) < 0.02
+    elsewhere = np.linalg.norm(a - shown.places[-1, cells[0][:, 0], cells[0][:, 1]], axis=1)
+    assert np.nanmedian(elsewhere) > 2 * np.median(apart)

@@ -23,7 +23,7 @@ from synthetic_people.dataset import DatasetSettings, framing_of, write_dataset
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> DatasetSettings:
     out = tmp_path_factory.mktemp("people")
-    settings = DatasetSettings(out, clips=2, frames=2, size=48, first_seed=40, style="plain", masks=True)
+    settings = DatasetSettings(out, clips=2, frames=2, size=48, first_seed=40, style="plain", masks=True, places=True)
     assert list(write_dataset(settings)) == [40, 41]
     return settings
 
@@ -40,6 +40,8 @@ def test_a_folder_holds_what_the_clip_is(written: DatasetSettings) -> None:
     np.testing.assert_allclose(track.stacked(), clip.track.stacked(), atol=0.01)
     with np.load(folder / "masks.npz", allow_pickle=False) as stored:
         np.testing.assert_array_equal(stored["masks"], clip.masks)
+    with np.load(folder / "places.npz", allow_pickle=False) as stored:
+        np.testing.assert_allclose(stored["places"], clip.places, atol=1e-3)  # metres
     pictures = [np.asarray(Image.open(folder / f"{i:04d}.jpg")) for i in range(2)]
     assert np.abs(np.stack(pictures).astype(int) - clip.frames).mean() < 4
 
@@ -54,6 +56,13 @@ def test_complete_clips_are_left_alone_and_broken_ones_are_made_again(written: D
     assert kept.stat().st_mtime_ns == before
     assert json.loads(broken.read_text()) == content
     assert not (broken.parent / "0007.jpg").exists()
+
+
+def test_a_clip_without_what_is_asked_for_is_made_again(written: DatasetSettings) -> None:
+    missing = written.folder(40) / "places.npz"
+    missing.unlink()
+    assert sorted(write_dataset(written)) == [40, 41]
+    assert missing.is_file()
 
 
 def test_other_settings_are_refused(written: DatasetSettings) -> None:

@@ -57,6 +57,9 @@ class LossConfig:
     face_weight: float = 1.0
     """Weight of pixels or latents in the face box."""
     hand_weight: float = 1.0
+    correspondence_weight: float = 0.0
+    """Weight of telling attention which cell of the reference shows the same piece of the person (stages with reference
+    and pose; clips rendered with `--places`). 0: the paper's loss."""
     gradient_weight: float = 0.25
     """Autoencoder: weight of the error of finite differences."""
     perceptual_weight: float = 0.0

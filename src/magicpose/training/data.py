@@ -25,6 +25,7 @@ from magicpose.pose.augment import mask_parts
 from magicpose.pose.draw import draw_pose
 from magicpose.pose.keypoints import Pose
 from magicpose.training.config import TrainConfig
+from magicpose.training.correspondence import matches
 from magicpose.training.stages import Stage
 
 T = TypeVar("T")
@@ -40,6 +41,19 @@ class ClipFolder:
     keypoints: NDArray[np.float32]  # [frames, 130, 3], pixels of the frames
     size: tuple[int, int]
     caption: str
+
+    def places(self) -> NDArray[np.float32]:
+        """Where on the person each frame shows what: [frames, h, w, 3], see `correspondence.matches`.
+
+        UserError where the clip was written without.
+        """
+        path = self.folder / "places.npz"
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return np.asarray(stored["places"], np.float32)
+        except (OSError, ValueError, KeyError) as error:
+            hint = "only synthetic people have it (render with --places); set loss.correspondence_weight to 0"
+            raise UserError(f"{path} cannot be read: {hint}") from error
 
     def pose(self, index: int) -> Pose:
         """The keypoints of one frame."""
@@ -108,6 +122,7 @@ class Batch:
     timesteps: Tensor | None = None  # int64 [G]
     noise: Tensor | None = None  # [B, C, h, w]
     captions: tuple[str, ...] = ()  # one per clip; empty: the empty prompt for all
+    matches: Tensor | None = None  # int64 [B, h*w, P]: cells of the reference, see `correspondence.matches`
 
 
 def step_generator(config: TrainConfig, step: int, rank: int) -> np.random.Generator:
@@ -159,8 +174,14 @@ def latent_batch(data: LatentClips, stage: Stage, config: TrainConfig, step: int
     )  # fmt: skip
     reference = pose = None
     captions: tuple[str, ...] = ()
+    found = None
     if stage.reference and not dropped:
         reference = torch.stack([data.latents[c][f] for c, f in zip(chosen, reference_frames)]).float()
+        if stage.pose and config.loss.correspondence_weight:
+            places = [data.clips[c].places() for c in chosen]
+            cells = latents.shape[-1]
+            pairs = zip(places, target_frames, reference_frames)
+            found = torch.from_numpy(np.stack([matches(p[f], p[r], cells) for p, fs, r in pairs for f in fs]))
     if stage.pose and not dropped:
         pose = draw_maps(keypoints, config, data.map_px, rng if stage.masks else None)
     if reference is None and pose is None and stage.captions and rng.random() < config.conditions.caption:
@@ -176,6 +197,7 @@ def latent_batch(data: LatentClips, stage: Stage, config: TrainConfig, step: int
         timesteps=timesteps.clamp(max=999),
         noise=noise,
         captions=captions,
+        matches=found,
     )
 
 

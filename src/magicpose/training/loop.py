@@ -29,6 +29,8 @@ from magicpose.training.progress import progress_bar
 from magicpose.training.stages import STAGES, Stage
 from magicpose.training.validation import validate
 
+Objective = AutoencoderObjective | DenoisingObjective
+
 
 def train(config: TrainConfig, export_only: bool = False) -> Path:
     """Runs (or goes on with) one stage; returns the folder with the finished networks.
@@ -96,7 +98,7 @@ class _Run:
         self.first_step = self._resume()
         self.wrapped, self.optimizer = self.accelerator.prepare(self.objective, self.optimizer)
 
-    def _objective(self, clips: list[ClipFolder]) -> tuple[nn.Module, LatentClips | None, LatentClips | None]:
+    def _objective(self, clips: list[ClipFolder]) -> tuple[Objective, LatentClips | None, LatentClips | None]:
         if self.stage.trains == ("vae",):
             return AutoencoderObjective(self.networks, self.config.loss), None, None
         config = self.config
@@ -173,6 +175,7 @@ class _Run:
         """The loop."""
         config, accelerator = self.config, self.accelerator
         losses: list[torch.Tensor] = []
+        watched: dict[str, list[torch.Tensor]] = {}
         logged = saved = time.monotonic()
         with progress_bar(config.stage, config.steps - self.first_step) as advance:
             for step, batch in self._batches():
@@ -187,11 +190,14 @@ class _Run:
                 done = step + 1
                 self.average.update(done)
                 losses.append(loss.detach())
+                for name, value in self.objective.watched.items():
+                    watched.setdefault(name, []).append(value)
                 if done % config.log_steps == 0:
                     seconds = (time.monotonic() - logged) / len(losses)
                     loss_so_far = float(accelerator.gather(torch.stack(losses)).mean())  # of all processes
-                    self._log({"step": done, "loss": loss_so_far, "seconds_per_step": round(seconds, 3)})
-                    losses, logged = [], time.monotonic()
+                    means = {name: float(torch.stack(values).mean()) for name, values in watched.items()}
+                    self._log({"step": done, "loss": loss_so_far, **means, "seconds_per_step": round(seconds, 3)})
+                    losses, watched, logged = [], {}, time.monotonic()
                 if done % config.validation_steps == 0:
                     self._validate(done)
                     logged = time.monotonic()

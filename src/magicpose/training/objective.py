@@ -7,8 +7,10 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from magicpose.attention import Match
 from magicpose.model import MagicPoseModel
 from magicpose.training.config import LossConfig
+from magicpose.training.correspondence import correspondence_loss
 from magicpose.training.data import Batch
 from magicpose.training.loss import denoising_loss, face_crops, reconstruction_loss, region_weights
 from magicpose.training.networks import Networks
@@ -23,6 +25,7 @@ class AutoencoderObjective(nn.Module):
         self.vae = networks.parts["vae"]
         self.settings = settings
         self.before = copy.deepcopy(self.vae).requires_grad_(False) if settings.kept_channels else None
+        self.watched: dict[str, Tensor] = {}
         self.perceptual: ShiftTolerantLPIPS | None = load_perceptual() if settings.perceptual_weight else None
 
     def forward(self, batch: Batch) -> Tensor:
@@ -59,10 +62,12 @@ class DenoisingObjective(nn.Module):
         self.schedule = networks.schedule
         self.settings = settings
         self.image_px = image_px
+        self.watched: dict[str, Tensor] = {}  # parts of the last batch's loss, for the log
 
     def forward(self, batch: Batch) -> Tensor:
         """[B]"""
         assert batch.latents is not None and batch.timesteps is not None and batch.noise is not None
+        self.watched = {}
         groups = len(batch.timesteps)
         targets = len(batch.latents) // groups
         timesteps = batch.timesteps.repeat_interleave(targets)
@@ -74,10 +79,15 @@ class DenoisingObjective(nn.Module):
             bank = {name: states.repeat_interleave(targets, 0) for name, states in bank.items()}
         if len(context) > 1:
             context = context.repeat_interleave(targets, 0)
-        prediction = self.model(noisy, timesteps, context, bank=bank, pose=batch.pose)
+        probe: dict[str, Match] | None = None if batch.matches is None else {}
+        prediction = self.model(noisy, timesteps, context, bank=bank, pose=batch.pose, probe=probe)
         loss = denoising_loss(prediction, target, self._weight(batch))
         if self.settings.snr_gamma is not None:
             loss = loss * self.schedule.min_snr_weight(timesteps, self.settings.snr_gamma)
+        if probe is not None and batch.matches is not None:
+            surprise = correspondence_loss(probe, batch.matches)
+            self.watched = {"correspondence": surprise.detach().mean()}
+            loss = loss + self.settings.correspondence_weight * surprise
         return loss
 
     def _weight(self, batch: Batch) -> Tensor | None:
