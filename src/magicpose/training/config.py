@@ -117,6 +117,8 @@ class TrainConfig:
     output: Path = Path("out/train")
     init: tuple[Path, ...] = ()
     """Folders in our format; each part is taken from the last one that has it."""
+    trained: tuple[str, ...] = ()
+    """Patterns of parameter names (`*appearance*attn1*`): of what the stage trains, only these. (): all of it."""
     steps: int = 1000
     seed: int = 0
     data: DataConfig = field(default_factory=DataConfig)

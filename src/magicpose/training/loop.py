@@ -10,6 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,20 @@ def make_optimizer(settings: OptimizerConfig, trained: dict[str, nn.Parameter]) 
     return torch.optim.AdamW(trained.values(), fused=True, **rest)
 
 
+def trained_parameters(objective: nn.Module, patterns: tuple[str, ...]) -> dict[str, nn.Parameter]:
+    """What has gradients, by name; with `patterns`, all else is frozen. UserError for a pattern of nothing."""
+    trained = {name: parameter for name, parameter in objective.named_parameters() if parameter.requires_grad}
+    for pattern in patterns:
+        if not any(fnmatch(name, pattern) for name in trained):
+            raise UserError(
+                f"trained: {pattern!r} is the name of nothing this stage trains; names are like {next(iter(trained))}"
+            )
+    chosen = {name: p for name, p in trained.items() if any(fnmatch(name, pattern) for pattern in patterns or ("*",))}
+    for name in trained.keys() - chosen.keys():
+        trained[name].requires_grad_(False)
+    return chosen
+
+
 class _Run:
     """One process of one run."""
 
@@ -90,9 +105,7 @@ class _Run:
             module.requires_grad_(part in self.stage.trains)
         self.objective, self.latents, self.validation_latents = self._objective(clips)
         self.clips = clips
-        self.trained: dict[str, nn.Parameter] = {
-            name: parameter for name, parameter in self.objective.named_parameters() if parameter.requires_grad
-        }
+        self.trained = trained_parameters(self.objective, config.trained)
         self.average = Average(self.trained, config.ema_decay)
         self.optimizer = make_optimizer(config.optimizer, self.trained)
         self.first_step = self._resume()

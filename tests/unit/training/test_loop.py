@@ -70,6 +70,17 @@ def test_stage_one_starts_from_a_fresh_copy_of_the_unet(data: Path, tmp_path: Pa
     assert same(weights(joint, "unet"), weights(stage1, "appearance"))
 
 
+def test_only_what_the_patterns_name_is_trained(data: Path, tmp_path: Path) -> None:
+    vae = run(data, tmp_path / "vae", "vae", steps=1)
+    joint = run(data, tmp_path / "joint", "joint", (vae,), steps=1)
+    stage1 = run(data, tmp_path / "stage1", "appearance", (vae, joint), steps=3, trained=("*attn1*",))
+    before, after = weights(joint, "unet"), weights(stage1, "appearance")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed and all("attn1" in name for name in changed)
+    with pytest.raises(UserError, match=r"trained: '\*attn3\*' is the name of nothing"):
+        run(data, tmp_path / "stage3", "appearance", (vae, joint), steps=1, trained=("*attn1*", "*attn3*"))
+
+
 def test_resume_after_kill_9_is_exact(data: Path, tmp_path: Path) -> None:
     vae = run(data, tmp_path / "vae", "vae", steps=1)
     whole = run(data, tmp_path / "whole", "joint", (vae,), steps=12)
