@@ -3,7 +3,7 @@
     python runs/tiny_quality.py --pairs 200 --out out/tiny/quality
 
 Truth is rendered (seeds from 10,000,000 on), for the person itself and, cross-identity, for another person in the
-very poses of the driver. Guidance was chosen on seeds 9,500,000 on. Rows are baselines and ablations of the same
+very poses of the driver. Guidance and temperature were chosen on seeds 9,500,000 on. Rows are baselines and ablations of the same
 weights, all with the same noise.
 """
 
@@ -46,6 +46,7 @@ class Options:
     model: str = "tiny"
     steps: int = 20
     guidance: float | None = None
+    temperature: float | None = None
     first_seed: int = HELD_OUT
     cross: int = 60
     """Cross-identity pairs, for the first so many people."""
@@ -101,9 +102,11 @@ def rows(pipeline: MagicPosePipeline, options: Options) -> dict[str, Generate]:
     scale = pipeline.settings.guidance_scale if options.guidance is None else options.guidance
     model = pipeline.model
 
-    def ours(net: MagicPoseModel, reference: bool = True, shift: int = 0) -> Generate:
+    def ours(
+        net: MagicPoseModel, reference: bool = True, shift: int = 0, temperature: float | None = options.temperature
+    ) -> Generate:
         def generate(batch: list[Pair]) -> list[NDArray[np.uint8]]:
-            return _generate(pipeline, net, batch, scale, options.steps, reference, shift)
+            return _generate(pipeline, net, batch, scale, options.steps, reference, shift, temperature)
 
         return generate
 
@@ -114,6 +117,7 @@ def rows(pipeline: MagicPosePipeline, options: Options) -> dict[str, Generate]:
     if options.stage1 and options.prior:
         table["stage 1 + pose prior"] = ours(_with(model, appearance=options.stage1, pose=options.prior))
     table["a wrong person as reference"] = ours(model, shift=1)
+    table["ours at temperature 1"] = ours(model, temperature=1.0)
     table["ours"] = ours(model)
     table["autoencoder round trip of the truth"] = lambda batch: _round_trip(pipeline, batch)
     return table
@@ -141,6 +145,7 @@ def _generate(
     steps: int,
     reference: bool,
     shift: int,
+    temperature: float | None = None,
 ) -> list[NDArray[np.uint8]]:
     side = pipeline.native_side
     map_px = side // pipeline.stride * model.pose_stride
@@ -148,7 +153,8 @@ def _generate(
     pose = torch.from_numpy(maps).permute(0, 3, 1, 2).float() / 255
     shown = [batch[(k + shift) % len(batch)].reference for k in range(len(batch))]
     latents = _encode(pipeline, shown)
-    noise = torch.randn((1, *latents.shape[1:]), generator=torch.Generator().manual_seed(0))
+    temperature = pipeline.settings.temperature if temperature is None else temperature
+    noise = torch.randn((1, *latents.shape[1:]), generator=torch.Generator().manual_seed(0)) * temperature
     scheduler = make_scheduler("ddim", pipeline.settings.schedule)
     context = pipeline._text("")
     with torch.autocast("cpu", torch.bfloat16):
@@ -253,7 +259,7 @@ def sheet(pipeline: MagicPosePipeline, options: Options, people: int = 12, poses
             Pair("self", clip.framing, clip.frames[0], clip.track[k], clip.frames[k], clip.masks[k])
             for k in range(1, poses + 1)
         ]
-        results = _generate(pipeline, pipeline.model, batch, scale, options.steps, True, 0)
+        results = _generate(pipeline, pipeline.model, batch, scale, options.steps, True, 0, options.temperature)
         shown = [clip.frames[0], *(p for pair, result in zip(batch, results) for p in (result, pair.truth))]
         lines.append([Image.fromarray(picture) for picture in shown])
     return contact_sheet(lines, labels=(), count=len(lines[0]))

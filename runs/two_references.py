@@ -88,6 +88,7 @@ def generate(
     pixels = torch.from_numpy(person.frames[references]).permute(0, 3, 1, 2).float() / 127.5 - 1
     latents = pipeline.vae.encode(pixels).latent_dist.sample() * pipeline.vae.config.scaling_factor
     noise = torch.randn((1, *latents.shape[1:]), generator=torch.Generator().manual_seed(0))
+    noise = noise * pipeline.settings.temperature
     scale = pipeline.settings.guidance_scale if options.guidance is None else options.guidance
     result = sample(
         pipeline.model, noise, [latent[None] for latent in latents],

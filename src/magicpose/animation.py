@@ -54,6 +54,7 @@ class AnimateOptions:
     preset: PresetName = "balanced"
     steps: int | None = None
     guidance: float | None = None
+    temperature: float | None = None
     scheduler: str | None = None
     seed: int = 0
     prompt: str = ""
@@ -177,6 +178,7 @@ def _settings(references: Sequence[str | Path], driver: str, options: AnimateOpt
         "steps": options.steps or preset.steps,
         "guided": [preset.guided_from, preset.guided_to],
         "guidance": options.guidance,
+        "temperature": options.temperature,
         "seed": options.seed,
         "prompt": options.prompt,
         "size": options.size,
@@ -278,7 +280,7 @@ def _generate(
 
     def attempt(batch: int) -> None:
         nonlocal conditions
-        conditions = conditions or pipe.prepare(pictures, canvas, options.prompt, options.seed)
+        conditions = conditions or pipe.prepare(pictures, canvas, options.prompt, options.seed, options.temperature)
         for group in job.groups_left():
 
             def advance(done: int, _: int, before: int = group.start * steps) -> None:

@@ -20,8 +20,8 @@ from magicpose.media import read_metadata
 
 # Adding here is free; what is taken away or renamed breaks people's scripts.
 SURFACE = {
-    "animate": "inputs output model preset steps guidance scheduler seed prompt size fps start end align part repair "
-    "person detector maps grid batch device dtype arithmetic "
+    "animate": "inputs output model preset steps guidance temperature scheduler seed prompt size fps start end align "
+    "part repair person detector maps grid batch device dtype arithmetic "
     "compile low_memory preview overwrite",
     "detect": "source output person detector repair layout fps start end max_people overlay overwrite",
     "draw": "driver output size fps start end person overwrite",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,7 @@ def test_reference_pose_seed_and_prompt_all_matter(pipe: MagicPosePipeline) -> N
         {"seed": 1},
         {"prompt": "a b"},
         {"guidance_scale": 1.0},
+        {"temperature": 0.5},
     ):
         assert not np.array_equal(first, run(**change)), f"{list(change)} changes nothing"
 
@@ -76,9 +78,24 @@ def test_a_frame_does_not_depend_on_its_neighbours(pipe: MagicPosePipeline) -> N
 def test_saved_and_loaded_gives_the_same_frames(pipe: MagicPosePipeline, tmp_path: Path) -> None:
     pipe.save_pretrained(tmp_path / "saved")
     again = MagicPosePipeline.from_pretrained(tmp_path / "saved")
-    assert again.settings.guidance_scale == 2.0
+    assert again.settings.guidance_scale == 2.0 and again.settings.temperature == 1.0
     runs = [as_array(p(picture(), maps(1), num_inference_steps=2).frames) for p in (pipe, again)]
     assert np.array_equal(*runs)
+
+
+def test_temperature_scales_the_start_noise_alone(pipe: MagicPosePipeline, tiny_sd: Path, tmp_path: Path) -> None:
+    canvas = pipe.canvas((64, 64))
+    full, cool, cold = (pipe.prepare([picture()], canvas, seed=3, temperature=t) for t in (1.0, 0.25, 0.0))
+    torch.testing.assert_close(cool.noise, full.noise / 4)
+    assert not cold.noise.any() and torch.equal(cool.references[0], full.references[0])
+    for wrong in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(UserError, match="temperature must be 0 or more"):
+            pipe.prepare([picture()], canvas, temperature=wrong)
+    settings = replace(pipe.settings, temperature=0.25)
+    own = MagicPosePipeline(pipe.model, pipe.vae, pipe.text_encoder, pipe.tokenizer, settings)
+    assert torch.equal(own.prepare([picture()], canvas, seed=3).noise, cool.noise)
+    own.save_pretrained(tmp_path / "cool")
+    assert MagicPosePipeline.from_pretrained(tmp_path / "cool").settings.temperature == 0.25
 
 
 def test_half_precision_files_run_in_float32_on_cpu(pipe: MagicPosePipeline, tiny_sd: Path, tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ class Options:
     """denoising steps; default: the preset's"""
     guidance: float | None = None
     """1 is off; default: the model's own"""
+    temperature: float | None = None
+    """of the start noise: 1 is the paper's; below, fewer accidents and less detail; default: the model's own"""
     scheduler: str | None = None
     """ddim, dpm++2m, unipc, lcm, tcd; default: the preset's"""
     seed: int = 0
@@ -90,6 +92,7 @@ def run(options: Options) -> None:
         preset=options.preset,
         steps=options.steps,
         guidance=options.guidance,
+        temperature=options.temperature,
         scheduler=options.scheduler,
         seed=options.seed,
         prompt=options.prompt,
