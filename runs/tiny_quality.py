@@ -3,8 +3,8 @@
     python runs/tiny_quality.py --pairs 200 --out out/tiny/quality
 
 Truth is rendered (seeds from 10,000,000 on), for the person itself and, cross-identity, for another person in the
-very poses of the driver. Guidance and temperature were chosen on seeds 9,500,000 on. Rows are baselines and ablations of the same
-weights, all with the same noise.
+very poses of the driver. Guidance and temperature were chosen on seeds 9,500,000 on. Rows are baselines and ablations
+of the same weights, all with the same noise.
 """
 
 from __future__ import annotations
