@@ -1,7 +1,7 @@
 """Teaching attention where to look: the reference shows a piece of the person, the target shows it elsewhere.
 
 Not in the paper, which fine-tunes a UNet that has learned this on millions of pictures; a network trained from nothing
-spends most of its samples on it. Synthetic people know where on the person every pixel lies, so it can be told.
+has not. Synthetic people know where on the person every pixel lies, so it can be told.
 """
 
 from __future__ import annotations
