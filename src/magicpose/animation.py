@@ -29,7 +29,7 @@ from magicpose.pose.diagnosis import Diagnosis, diagnose
 from magicpose.pose.keypoints import Pose, PoseTrack
 from magicpose.pose.retarget import Align, Part, retarget
 from magicpose.pose.smooth import repair
-from magicpose.presets import PRESETS, PresetName
+from magicpose.presets import PRESETS, PresetName, check_temperature
 from magicpose.progress import Progress, Reporter, Silent
 
 if TYPE_CHECKING:  # torch loads after everything cheap has been checked
@@ -109,6 +109,8 @@ def animate(
         raise UserError(f"{output} is one of the inputs; choose another name for the output")
     if options.batch < 1 or (options.steps is not None and options.steps < 1):
         raise UserError("steps and batch must be at least 1")
+    if options.temperature is not None:
+        check_temperature(options.temperature)
     work = _Work(options, reporter or Silent())
     with work.stage("read"):
         pictures = [read_image(path) for path in references]
@@ -192,8 +194,8 @@ def _settings(references: Sequence[str | Path], driver: str, options: AnimateOpt
 
 
 def _weights_stamp(folder: Path) -> list[list[Any]]:
-    """Names, sizes and dates of a model's weight files: enough to notice that they were replaced."""
-    files = sorted(folder.glob("*/*.safetensors"))
+    """Names, sizes and dates of a model's weights and own settings: enough to notice that they were replaced."""
+    files = sorted([*folder.glob("*/*.safetensors"), *folder.glob("model_index.json")])
     return [[str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
 

@@ -34,6 +34,7 @@ from magicpose.motion import MotionModules
 from magicpose.offload import offload
 from magicpose.pose.draw import draw_poses
 from magicpose.pose.keypoints import PoseTrack
+from magicpose.presets import check_temperature
 from magicpose.sampling import SD15_SCHEDULE, FramePlan, Guidance, Progress, make_scheduler, sample
 
 Pictures = Image.Image | Sequence[Image.Image]
@@ -360,8 +361,7 @@ class MagicPosePipeline:
         is unsure. UserError below 0, or where it is no number.
         """
         temperature = self.settings.temperature if temperature is None else temperature
-        if not 0 <= temperature < float("inf"):
-            raise UserError(f"the temperature must be 0 or more, not {temperature:g}: 1 is the paper's")
+        check_temperature(temperature)
         generator = torch.Generator().manual_seed(seed)
         channels = int(self.model.unet.config.in_channels)
         shape = (1, channels, canvas.height // self.stride, canvas.width // self.stride)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -14,11 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from magicpose.animation import AnimateOptions, animate
 from magicpose.cli import main
+from magicpose.drivers import DriverOptions
 from magicpose.errors import UserError
 from magicpose.hub import check_complete
 from magicpose.jobs import work_folder
 from magicpose.media import list_images, probe, read_image, read_metadata, read_video
+from magicpose.progress import Silent
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +31,17 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     Image.fromarray(pixels).save(path)
     return path
+
+
+class Stop(Exception):
+    pass
+
+
+class StopsBeforeWriting(Silent):
+    def stage(self, name: str):  # type: ignore[no-untyped-def]
+        if name == "write":
+            raise Stop
+        return super().stage(name)
 
 
 def command(reference: Path, driver: str, output: Path, model: Path, *more: str) -> list[str]:
@@ -151,19 +166,6 @@ def test_what_is_kept_is_not_made_again(
     reference: Path, tiny_sd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A frame that an earlier run left is the one in the output."""
-    from magicpose.animation import AnimateOptions, animate
-    from magicpose.drivers import DriverOptions
-    from magicpose.progress import Silent
-
-    class Stop(Exception):
-        pass
-
-    class StopsBeforeWriting(Silent):
-        def stage(self, name: str):  # type: ignore[no-untyped-def]
-            if name == "write":
-                raise Stop
-            return super().stage(name)
-
     output = tmp_path / "out"
     options = AnimateOptions(model=str(tiny_sd), align="off", steps=1, driver=DriverOptions(end=0.25))
     with pytest.raises(Stop):
@@ -172,3 +174,27 @@ def test_what_is_kept_is_not_made_again(
     result = animate([reference], "nod", output, options)
     assert (result.made, result.frames) == (0, 4)
     assert (frames_of(output)[2] == (255, 0, 0)).all()
+
+
+def test_a_job_does_not_go_on_when_the_models_own_settings_have_changed(
+    reference: Path, tiny_sd: Path, tmp_path: Path
+) -> None:
+    """Frames of two temperatures must not meet in one video."""
+    model = tmp_path / "model"
+    shutil.copytree(tiny_sd, model)
+    options = AnimateOptions(model=str(model), align="off", steps=1, driver=DriverOptions(end=0.25))
+    with pytest.raises(Stop):
+        animate([reference], "nod", tmp_path / "out", options, StopsBeforeWriting())
+    index = model / "model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"temperature": 0.5}))
+    with pytest.raises(UserError, match="overwrite"):
+        animate([reference], "nod", tmp_path / "out", options)
+
+
+def test_an_impossible_temperature_is_refused_before_the_driver_is_read(
+    reference: Path, tiny_sd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.mp4").write_text("no video: reading it would be the next complaint")
+    driver = str(tmp_path / "broken.mp4")
+    assert run(command(reference, driver, tmp_path / "out.mp4", tiny_sd, "--temperature=-1")) == 2
+    assert "temperature must be 0 or more, not -1" in capsys.readouterr().err
