@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from magicpose.attention import Match
+from magicpose.errors import UserError
 
 REACH_M = 0.04  # farther apart, in the rest pose, two places are not the same piece
 _ONLY = "up_blocks."  # the ControlNet speaks to these blocks alone: no other layer can know the pose
@@ -26,8 +27,13 @@ def matches(target: NDArray[np.float32], reference: NDArray[np.float32], cells: 
         target, reference: [h, w, 3] places in metres, rest pose; NaN: background.
         cells: latent pixels per side; divides h and w.
     Returns: [cells * cells, places per cell].
+    Raises UserError where the cells do not fit.
     """
     height, width = target.shape[:2]
+    if height % cells or width % cells:
+        raise UserError(
+            f"{width}x{height} places do not fit {cells}x{cells} latents: render clips of data.size_px, or twice that"
+        )
     found = np.full(height * width, -1, np.int64)
     wanted, known = target.reshape(-1, 3), reference.reshape(-1, 3)
     here, there = (np.flatnonzero(~np.isnan(places[:, 0])) for places in (wanted, known))

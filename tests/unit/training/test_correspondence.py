@@ -39,6 +39,12 @@ def test_what_the_reference_does_not_show_has_no_match() -> None:
     assert (matches(target, np.full_like(reference, np.nan), 4) == -1).all()
 
 
+def test_places_that_do_not_fit_the_latents_are_refused() -> None:
+    places = np.zeros((6, 6, 3), np.float32)
+    with pytest.raises(UserError, match="6x6 places do not fit 4x4 latents"):
+        matches(places, places, 4)
+
+
 def test_coarser_grids_hold_the_same_votes() -> None:
     fine = torch.arange(16).reshape(1, 16, 1)
     fine[0, 5] = -1
