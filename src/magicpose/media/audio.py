@@ -131,7 +131,7 @@ class _Copied:
     def _mux(self, packet: av.Packet) -> None:
         try:
             self._output.mux(packet)
-        except av.InvalidDataError:  # a packet that cannot be put into this container's form: its moment is silent
+        except (av.InvalidDataError, av.ArgumentError):  # of no use to this container, or out of order: a silent moment
             if not self._damaged:
                 _warn(self._track.source, "has damaged sound; that part of it is silent")
             self._damaged = True
