@@ -10,6 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from magicpose.training.muon import Muon
 from magicpose.training.networks import build_networks, export_networks
 from magicpose.training.objective import AutoencoderObjective, DenoisingObjective
 from magicpose.training.progress import progress_bar
+from magicpose.training.rounding import Rounding
 from magicpose.training.stages import STAGES, Stage
 from magicpose.training.validation import validate
 
@@ -107,6 +109,7 @@ class _Run:
         self.clips = clips
         self.trained = trained_parameters(self.objective, config.trained)
         self.average = Average(self.trained, config.ema_decay)
+        self.rounding = Rounding(self.trained, config.rounding)  # before resuming: the grid is that of the run's start
         self.optimizer = make_optimizer(config.optimizer, self.trained)
         self.first_step = self._resume()
         self.wrapped, self.optimizer = self.accelerator.prepare(self.objective, self.optimizer)
@@ -194,9 +197,10 @@ class _Run:
             for step, batch in self._batches():
                 for group in self.optimizer.param_groups:
                     group["lr"] = learning_rate(config, step)
-                with self._autocast():
-                    loss = self.wrapped(_to(batch, accelerator.device)).mean()
-                accelerator.backward(loss)
+                with self.rounding.applied():
+                    with self._autocast():
+                        loss = self.wrapped(_to(batch, accelerator.device)).mean()
+                    accelerator.backward(loss)
                 accelerator.clip_grad_norm_(self.trained.values(), config.optimizer.clip_norm)
                 self.optimizer.step()
                 self.optimizer.zero_grad()
@@ -220,11 +224,17 @@ class _Run:
                 advance(1)
         return self._finish()
 
+    @contextmanager
+    def _finished(self) -> Iterator[None]:
+        """The networks as they would be exported now."""
+        with self.average.applied(), self.rounding.applied():
+            yield
+
     def _validate(self, step: int) -> None:
         if not self.accelerator.is_main_process:
             return
         sheet = self.config.output / "sheets" / f"step-{step:06d}.png"
-        with self.average.applied(), self._autocast():
+        with self._finished(), self._autocast():
             numbers = validate(self.networks, self.validation_clips, self.validation_latents, self.config, sheet)
         self._log({"step": step, **numbers})
 
@@ -254,7 +264,7 @@ class _Run:
         if self.accelerator.is_main_process:
             draft = self.config.output / ".export.part"
             shutil.rmtree(draft, ignore_errors=True)
-            with self.average.applied():
+            with self._finished():
                 if self.latents is None:
                     self._normalise_latents()
                 about = {"stage": self.config.stage, "steps": steps}

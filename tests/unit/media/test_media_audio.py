@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 
@@ -130,6 +131,20 @@ def test_a_sound_packet_that_cannot_be_copied_costs_its_moment(tmp_path: Path, s
         media.write_video(out, map(numbered, range(30)), 10, audio=media.AudioSource(tmp_path / "bad.ts"))
     assert len(list(media.read_video(out))) == 30
     assert sound_seconds(out) > 1
+
+
+def test_sound_packets_out_of_order_cost_their_moment(tmp_path: Path) -> None:
+    """The time code of one Matroska block (track 2, key frame) is seconds too late, so all after it come too early."""
+    source = make_video(tmp_path / "s.mkv", map(numbered, range(20)), sound=beeps(2, [0.5]))
+    content = bytearray(source.read_bytes())
+    block = re.search(rb"\xa3(?:[\x40-\x7f].|[\x80-\xfe])\x82(\x00.)\x80", content, re.DOTALL)
+    assert block is not None
+    content[block.start(1)] = 0x16
+    (tmp_path / "bad.mkv").write_bytes(content)
+    out = tmp_path / "out.mp4"
+    with pytest.warns(media.MediaWarning, match="damaged sound"):
+        media.write_video(out, map(numbered, range(60)), 10, audio=media.AudioSource(tmp_path / "bad.mkv"))
+    assert len(list(media.read_video(out))) == 60
 
 
 def test_stereo_stays_stereo_and_the_sides_stay(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from magicpose.errors import UserError
 from magicpose.training.config import TrainConfig, build
 from magicpose.training.loop import learning_rate, train
+from magicpose.training.rounding import grid_spacing
 from training_clips import settings, write_clips
 
 RUN = (
@@ -103,6 +104,25 @@ def test_resume_after_kill_9_is_exact(data: Path, tmp_path: Path) -> None:
         for folder in (tmp_path / "whole", tmp_path / "killed")
     ]
     assert losses[0] == losses[1] and len(losses[0]) == 12
+
+
+def test_rounded_weights_lie_on_their_grid_and_learn_there(data: Path, tmp_path: Path) -> None:
+    vae = run(data, tmp_path / "vae", "vae", steps=1)
+    joint = run(data, tmp_path / "joint", "joint", (vae,), steps=4)
+    before = weights(joint, "pose_controlnet")
+    still = weights(run(data, tmp_path / "still", "pose_prior", (vae, joint), steps=1, rounding=2.0,
+                        optimizer={"learning_rate": 0.0}), "pose_controlnet")  # fmt: skip
+    moved = weights(run(data, tmp_path / "moved", "pose_prior", (vae, joint), steps=8, rounding=2.0), "pose_controlnet")
+    matrices = [name for name, value in before.items() if value.ndim > 1 and value.std(correction=0) > 0]
+    assert len(matrices) > 10
+    for name in matrices:
+        spacing = grid_spacing(before[name], 2.0)
+        assert torch.equal(still[name], (before[name] / spacing).round() * spacing), name
+        assert torch.equal(moved[name], (moved[name] / spacing).round() * spacing), name
+        assert torch.equal(moved[name].half().float(), moved[name]), name
+    vectors = [name for name, value in before.items() if value.ndim == 1]
+    assert all(torch.equal(still[name], before[name]) for name in vectors)
+    assert any(not torch.equal(moved[name], still[name]) for name in matrices), "nothing was learned below the grid"
 
 
 def test_a_run_is_not_continued_with_other_settings(data: Path, tmp_path: Path) -> None:
