@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# The default suite says the same of the same code each time; `--hypothesis-profile default` looks for trouble elsewhere.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 # Tensors here are so small that threads only wait for each other, for ages on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

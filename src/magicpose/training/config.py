@@ -130,7 +130,9 @@ class TrainConfig:
     ema_decay: float = 0.999
     rounding: float = 0.0
     """Matrices and convolutions learn to be multiples of (about) their deviation over this, and are exported so: at 2 a
-    file compresses to a third. For the last steps of trained weights; 0: exact."""
+    file compresses to a third. For weights that are trained already; 0: exact."""
+    rounding_begins: int = 0
+    """The step from which the networks run rounded."""
     precision: Literal["bf16", "no"] = "bf16"
     """Mixed precision of the forward pass (autocast); weights stay float32."""
     compile: bool = False

@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -197,7 +197,7 @@ class _Run:
             for step, batch in self._batches():
                 for group in self.optimizer.param_groups:
                     group["lr"] = learning_rate(config, step)
-                with self.rounding.applied():
+                with self.rounding.applied() if step >= config.rounding_begins else nullcontext():
                     with self._autocast():
                         loss = self.wrapped(_to(batch, accelerator.device)).mean()
                     accelerator.backward(loss)

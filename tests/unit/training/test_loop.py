@@ -120,6 +120,12 @@ def test_rounded_weights_lie_on_their_grid_and_learn_there(data: Path, tmp_path:
         assert torch.equal(still[name], (before[name] / spacing).round() * spacing), name
         assert torch.equal(moved[name], (moved[name] / spacing).round() * spacing), name
         assert torch.equal(moved[name].half().float(), moved[name]), name
+    exact = weights(run(data, tmp_path / "exact", "pose_prior", (vae, joint), steps=8), "pose_controlnet")
+    late = run(data, tmp_path / "late", "pose_prior", (vae, joint), steps=8, rounding=2.0, rounding_begins=8)
+    for name, value in weights(late, "pose_controlnet").items():  # learned as without, rounded at the end
+        spacing = grid_spacing(before[name], 2.0) if name in matrices else 0.0
+        assert torch.equal(value, (exact[name] / spacing).round() * spacing if spacing else exact[name]), name
+    assert any(not torch.equal(moved[name], weights(late, "pose_controlnet")[name]) for name in matrices)
     vectors = [name for name, value in before.items() if value.ndim == 1]
     assert all(torch.equal(still[name], before[name]) for name in vectors)
     assert any(not torch.equal(moved[name], still[name]) for name in matrices), "nothing was learned below the grid"
