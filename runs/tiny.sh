@@ -14,10 +14,9 @@ render() {  # folder, clips, first seed, more options
     --frames 8 --fps 3 --size 128 --framings half:.3,bust:.5,head:.2 --workers "$processes" "${@:4}"
 }
 render validation 48 9000000 --simple  # evaluation uses seeds from 10,000,000 on
-render train 5000 10000 --simple  # seeds 0 to 9999 were the earlier sessions'
-render train 600 15000  # busier backgrounds and garments
+render train 5000 16000 --simple --places  # seeds 0 to 15999 were the earlier sessions'
 
-for stage in joint pose_prior appearance pose; do
+for stage in matching joint pose_prior appearance pose; do
   [ -d "out/tiny/$stage/export" ] || .venv/bin/python -m torch.distributed.run --standalone \
     --nproc_per_node "$processes" --no_python .venv/bin/magicpose train "configs/tiny/$stage.yaml"
 done

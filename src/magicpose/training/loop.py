@@ -255,7 +255,8 @@ class _Run:
     def _finish(self) -> Path:
         """The last checkpoint, the last sheet, the export."""
         self._save(self.config.steps)
-        self._validate(self.config.steps)
+        if self.config.steps % self.config.validation_steps:  # or the loop has just done it
+            self._validate(self.config.steps)
         return self.export(self.config.steps)
 
     def export(self, steps: int) -> Path:

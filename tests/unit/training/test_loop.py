@@ -82,6 +82,13 @@ def test_only_what_the_patterns_name_is_trained(data: Path, tmp_path: Path) -> N
         run(data, tmp_path / "stage3", "appearance", (vae, joint), steps=1, trained=("*attn1*", "*attn3*"))
 
 
+@pytest.mark.parametrize(("every", "at"), [(2, [2, 4]), (3, [3, 4]), (1000, [4])])
+def test_each_step_is_validated_once(data: Path, tmp_path: Path, every: int, at: list[int]) -> None:
+    run(data, tmp_path / "vae", "vae", steps=4, validation_steps=every)
+    log = [json.loads(line) for line in (tmp_path / "vae/log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log if "loss" not in line] == at
+
+
 def test_resume_after_kill_9_is_exact(data: Path, tmp_path: Path) -> None:
     vae = run(data, tmp_path / "vae", "vae", steps=1)
     whole = run(data, tmp_path / "whole", "joint", (vae,), steps=12)
