@@ -40,6 +40,9 @@ def main(source: Path, target: Path) -> None:
                 newest = source / stage / "export"
                 if part in TRAINING[stage].trains:
                     made_by[part] = stage
+    if _vocabulary(target) == _vocabulary(draft):  # saved again, it would carry how it was last called
+        shutil.rmtree(draft / "tokenizer")
+        shutil.copytree(target / "tokenizer", draft / "tokenizer")
     for weights in draft.rglob("*.safetensors"):
         halved = {
             name: value.half() if value.is_floating_point() else value for name, value in load_file(weights).items()
@@ -64,6 +67,11 @@ def main(source: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     draft.rename(target)
     print(f"{target}: {megabytes:.1f} MB; {made_by}")
+
+
+def _vocabulary(model: Path) -> object:
+    path = model / "tokenizer" / "tokenizer.json"
+    return json.loads(path.read_text())["model"] if path.exists() else None
 
 
 if __name__ == "__main__":

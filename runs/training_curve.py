@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 
 def main(target: Path, runs: list[Path]) -> None:
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    figure = Figure(figsize=(10.5, 3.4), layout="constrained")
     losses, quality = figure.subplots(1, 2)
     first = 0
     for run in runs:
@@ -31,7 +31,7 @@ def main(target: Path, runs: list[Path]) -> None:
     quality.set(xlabel="step", ylabel="PSNR of 8 held-out people, dB")
     for panel in (losses, quality):
         panel.grid(alpha=0.3)
-        panel.legend(fontsize=7)
+        panel.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(target, dpi=110)
 
 
