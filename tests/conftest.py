@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-# The default suite says the same of the same code each time; `--hypothesis-profile default` looks for trouble elsewhere.
+# The suite says the same of the same code each time; `--hypothesis-profile default` looks for trouble elsewhere.
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
 

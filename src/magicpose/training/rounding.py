@@ -1,4 +1,4 @@
-"""Weights on a coarse grid, learned there: files of a third of the size once compressed, and the same tensors to load."""
+"""Weights on a coarse grid, learned there: files that compress to a third of the size, loaded as ever."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def grid_spacing(weights: Tensor, levels: float) -> float:
 class Rounding:
     """Networks run with rounded matrices and convolutions, and the optimiser moves the exact ones beneath.
 
-    The gradient at the rounded weights is taken for the exact ones' (straight-through estimator, Bengio et al. 2013), so
-    that a change too small to show adds up until it does. Vectors (biases, norms) stay exact. Spacings are those of the
-    weights as they are now.
+    The gradient at the rounded weights is taken for the exact ones' (straight-through estimator, Bengio et al. 2013),
+    so that a change too small to show adds up until it does. Vectors (biases, norms) stay exact. Spacings are those of
+    the weights as they are now.
 
     Args:
         parameters: by name; `levels` grid points to a standard deviation, 0: nothing is rounded.
