@@ -40,7 +40,7 @@ def main(source: Path, target: Path) -> None:
                 newest = source / stage / "export"
                 if part in TRAINING[stage].trains:
                     made_by[part] = stage
-    if _vocabulary(target) == _vocabulary(draft):  # saved again, it would carry how it was last called
+    if _vocabulary(target) == _vocabulary(draft) is not None:  # saved again, it would carry how it was last called
         shutil.rmtree(draft / "tokenizer")
         shutil.copytree(target / "tokenizer", draft / "tokenizer")
     for weights in draft.rglob("*.safetensors"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from magicpose.evaluation.image import psnr
 from magicpose.hub import EMBEDDED
@@ -26,6 +27,17 @@ def test_it_is_at_most_72_megabytes_of_safetensors() -> None:
     files = [path for path in EMBEDDED["tiny"].folder.rglob("*") if path.is_file()]
     assert 1e6 < sum(path.stat().st_size for path in files) <= 72e6
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".txt"}
+
+
+@pytest.mark.parametrize("part", ["unet", "appearance", "pose_controlnet"])
+def test_its_weights_lie_on_a_grid(part: str) -> None:
+    """Or a commit of them would take fifty megabytes of the repository's history instead of twelve."""
+    matrices = [value for value in load_file(_weights(part)).values() if value.ndim > 1]
+    assert len(matrices) > 50 and max(value.unique().numel() for value in matrices) < 100
+
+
+def _weights(part: str) -> Path:
+    return EMBEDDED["tiny"].folder / part / "diffusion_pytorch_model.safetensors"
 
 
 def test_it_makes_frames_of_its_own_size_that_follow_the_pose(tiny: MagicPosePipeline) -> None:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from magicpose.errors import UserError
+
 
 def grid_spacing(weights: Tensor, levels: float) -> float:
     """The power of two nearest to the weights' standard deviation over `levels`; 0 where they are all equal.
@@ -26,10 +28,12 @@ class Rounding:
     the weights as they are now.
 
     Args:
-        parameters: by name; `levels` grid points to a standard deviation, 0: nothing is rounded.
+        parameters: by name; `levels` grid points to a standard deviation, 0: nothing is rounded, less: UserError.
     """
 
     def __init__(self, parameters: dict[str, nn.Parameter], levels: float) -> None:
+        if levels < 0:
+            raise UserError(f"rounding must be 0 (exact) or more, not {levels:g}")
         matrices = [parameter for parameter in parameters.values() if parameter.ndim > 1] if levels else []
         spacings = [(parameter, grid_spacing(parameter.detach(), levels)) for parameter in matrices]
         self.spacings = [(parameter, spacing) for parameter, spacing in spacings if spacing]

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -136,6 +137,16 @@ def test_rounded_weights_lie_on_their_grid_and_learn_there(data: Path, tmp_path:
     vectors = [name for name, value in before.items() if value.ndim == 1]
     assert all(torch.equal(still[name], before[name]) for name in vectors)
     assert any(not torch.equal(moved[name], still[name]) for name in matrices), "nothing was learned below the grid"
+
+
+def test_a_rounded_run_resumes_on_its_grid(data: Path, tmp_path: Path) -> None:
+    """The weights of a checkpoint are the exact ones, and the grid is still that of the start."""
+    vae = run(data, tmp_path / "vae", "vae", steps=1)
+    more = {"steps": 8, "rounding": 2.0, "rounding_begins": 2, "checkpoint_minutes": 0.0}
+    whole = weights(run(data, tmp_path / "joint", "joint", (vae,), **more), "unet")
+    shutil.rmtree(tmp_path / "joint/checkpoints/step-000008")
+    assert (tmp_path / "joint/checkpoints/step-000007").is_dir()
+    assert same(whole, weights(run(data, tmp_path / "joint", "joint", (vae,), **more), "unet"))
 
 
 def test_a_run_is_not_continued_with_other_settings(data: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from magicpose.errors import UserError
 from magicpose.training.rounding import Rounding, grid_spacing
 
 
@@ -28,6 +29,8 @@ def test_only_matrices_that_vary_are_rounded_and_given_back() -> None:
     assert all(torch.equal(parameter, before[name]) for name, parameter in parameters.items())
     with Rounding(parameters, 0.0).applied():
         assert torch.equal(parameters["matrix"], before["matrix"])
+    with pytest.raises(UserError, match="rounding must be 0"):
+        Rounding(parameters, -1.0)
 
 
 def test_changes_too_small_to_show_add_up() -> None:
