@@ -11,8 +11,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AppearanceControl": "magicpose.appearance",
-    "MagicPoseModel": "magicpose.model",
+    "AppearanceControl": "magicpose.networks.appearance",
+    "MagicPoseModel": "magicpose.networks.model",
     "MagicPosePipeline": "magicpose.pipeline",
     "Pose": "magicpose.pose.keypoints",
     "PoseTrack": "magicpose.pose.keypoints",

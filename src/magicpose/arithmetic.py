@@ -9,7 +9,7 @@ from torch import nn
 
 from magicpose.errors import UserError
 from magicpose.layers import Replacement
-from magicpose.model import MagicPoseModel
+from magicpose.networks.model import MagicPoseModel
 from magicpose.packed import use_packed
 from magicpose.quantised import use_int8
 from magicpose.winograd import use_winograd

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from magicpose.model import MagicPoseModel
+from magicpose.networks.model import MagicPoseModel
 
 # Peak of what lives at once while a frame passes through the networks, in copies of the widest feature map of the
 # first level. Measured for Stable Diffusion 1.5 (512 px, bfloat16): each frame adds 66 in the ControlNet and 39 in the

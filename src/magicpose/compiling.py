@@ -18,7 +18,7 @@ from torch import nn
 
 from magicpose.caching import cache_folder
 from magicpose.errors import UserError
-from magicpose.model import MagicPoseModel
+from magicpose.networks.model import MagicPoseModel
 
 _BLOCKS = (ResnetBlock2D, BasicTransformerBlock)
 # Torch gives up a function, silently, after eight variants. These have one per shape, batch size and self-attention.

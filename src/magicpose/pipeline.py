@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from magicpose.appearance import AppearanceControl
 from magicpose.arithmetic import Arithmetic, use_arithmetic
-from magicpose.autoencoder import stride
 from magicpose.compiling import compile_networks, restore_networks
 from magicpose.conversion.files import replacing_folder
 from magicpose.conversion.folder import read_folder, write_folder
@@ -28,9 +26,11 @@ from magicpose.fitting import check_base, check_fit
 from magicpose.hub import find_model
 from magicpose.layers import Replacement
 from magicpose.media.canvas import Canvas, Size
-from magicpose.model import MagicPoseModel
 from magicpose.model_settings import PAPER_GUIDANCE, ModelSettings
-from magicpose.motion import MotionModules
+from magicpose.networks.appearance import AppearanceControl
+from magicpose.networks.autoencoder import stride
+from magicpose.networks.model import MagicPoseModel
+from magicpose.networks.motion import MotionModules
 from magicpose.offload import offload
 from magicpose.pose.draw import draw_poses
 from magicpose.pose.keypoints import PoseTrack

@@ -11,13 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
-from magicpose.attention import attend
 from magicpose.bench.measure import psnr, time_fast
 from magicpose.bench.stack import build_stack, make_inputs
 from magicpose.compiling import compile_networks, restore_networks
 from magicpose.errors import UserError
+from magicpose.networks.attend import attend_in_slices
+from magicpose.networks.attention import attend
 from magicpose.pipeline import MagicPosePipeline
-from magicpose.slices import attend_in_slices
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -82,7 +82,7 @@ def test_every_self_attention_of_a_full_stack_may_have_its_own_graph() -> None:
 
 
 def test_bfloat16_attention_is_one_operator(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("magicpose.attention._has_matrix_tiles", lambda: False)
+    monkeypatch.setattr("magicpose.networks.attention._has_matrix_tiles", lambda: False)
     q, k, v = (torch.randn(2, 6, 16, generator=torch.Generator().manual_seed(n)).bfloat16() for n in range(3))
     seen: list[torch.fx.GraphModule] = []
 

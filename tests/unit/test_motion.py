@@ -10,8 +10,8 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from magicpose.errors import UserError
-from magicpose.model import MagicPoseModel
-from magicpose.motion import MotionModules
+from magicpose.networks.model import MagicPoseModel
+from magicpose.networks.motion import MotionModules
 from magicpose.sampling import FramePlan, sample
 
 

@@ -13,8 +13,8 @@ from magicpose.conversion import keys
 from magicpose.conversion.original import Components, OriginalModel, State, text_table
 from magicpose.conversion.schedule import schedule_buffers
 from magicpose.errors import UserError
-from magicpose.model import MagicPoseModel
-from magicpose.motion import MotionModules
+from magicpose.networks.model import MagicPoseModel
+from magicpose.networks.motion import MotionModules
 
 # What leaves no trace in the shapes of weights: heads (as diffusers calls them here) and norm groups.
 IMPLIED = {"attention_head_dim": 8, "norm_num_groups": 32, "motion_num_attention_heads": 8}

@@ -15,7 +15,6 @@ from torch import nn
 from transformers import CLIPTextModel
 
 from magicpose import __version__
-from magicpose.autoencoder import PatchAutoencoder
 from magicpose.conversion import keys
 from magicpose.conversion.export import export_original
 from magicpose.conversion.files import (
@@ -32,6 +31,7 @@ from magicpose.conversion.lora import merge_lora
 from magicpose.conversion.original import Components, components_of, empty, fill
 from magicpose.errors import UserError
 from magicpose.fitting import check_base, check_fit
+from magicpose.networks.autoencoder import PatchAutoencoder
 from magicpose.sampling import make_scheduler
 
 # part -> (library, class, other names stock pipelines give the folder)

@@ -18,13 +18,13 @@ from diffusers import AutoencoderKL, ControlNetModel, MotionAdapter, UNet2DCondi
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from magicpose.appearance import AppearanceControl
 from magicpose.conversion import configs, keys
 from magicpose.conversion.files import check_finite, check_memory, read_state_dict, tensor_bytes, unwrap
 from magicpose.errors import UserError
 from magicpose.fitting import check_fit
-from magicpose.model import MagicPoseModel
-from magicpose.motion import MotionModules
+from magicpose.networks.appearance import AppearanceControl
+from magicpose.networks.model import MagicPoseModel
+from magicpose.networks.motion import MotionModules
 
 State = dict[str, Tensor]
 Source = str | Path | Mapping[str, Any]

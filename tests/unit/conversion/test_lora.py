@@ -15,7 +15,7 @@ from magicpose.conversion import convert, export_original
 from magicpose.conversion.files import read_state_dict
 from magicpose.conversion.lora import lora_loader
 from magicpose.errors import UserError
-from magicpose.model import MagicPoseModel
+from magicpose.networks.model import MagicPoseModel
 
 pytest.importorskip("peft", reason="LoRA needs the lora extra")
 

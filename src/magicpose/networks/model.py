@@ -9,8 +9,8 @@ from typing import Any
 from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 
-from magicpose.appearance import AppearanceControl
-from magicpose.attention import KeysValues, Match, ReferenceBank, project_bank, use_multi_source_attention
+from magicpose.networks.appearance import AppearanceControl
+from magicpose.networks.attention import KeysValues, Match, ReferenceBank, project_bank, use_multi_source_attention
 
 PoseResiduals = tuple[list[Tensor], Tensor]  # ControlNet's additions to the skips and to the middle
 

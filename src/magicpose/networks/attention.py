@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from magicpose.slices import attend_in_slices, train_in_slices
+from magicpose.networks.attend import attend_in_slices, train_in_slices
 
 
 class KeysValues(NamedTuple):

@@ -9,7 +9,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
-from magicpose.attention import attention_layers, use_multi_source_attention
+from magicpose.networks.attention import attention_layers, use_multi_source_attention
 
 
 class AppearanceControl(nn.Module):
