@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from magicpose import __version__
+from magicpose.acceleration.less_memory import with_less_memory
 from magicpose.drivers import Driver, DriverOptions, Frame, fingerprint, read_driver
 from magicpose.errors import UserError
 from magicpose.hub import check_complete, find_model
@@ -22,7 +23,6 @@ from magicpose.jobs import Job
 from magicpose.media import Canvas, VideoWriter, check_output, grid, read_image, write_image
 from magicpose.media.canvas import Size
 from magicpose.media.formats import format_of
-from magicpose.memory import with_less_memory
 from magicpose.pose.cache import hash_files
 from magicpose.pose.detect import choose_detector, detect_pose
 from magicpose.pose.diagnosis import Diagnosis, diagnose
@@ -35,7 +35,7 @@ from magicpose.progress import Progress, Reporter, Silent
 if TYPE_CHECKING:  # torch loads after everything cheap has been checked
     from torch import Tensor
 
-    from magicpose.arithmetic import Arithmetic
+    from magicpose.acceleration.arithmetic import Arithmetic
     from magicpose.pipeline import Conditions, MagicPosePipeline
     from magicpose.sampling import Guidance
 

@@ -16,22 +16,22 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from magicpose.arithmetic import Arithmetic, use_arithmetic
-from magicpose.compiling import compile_networks, restore_networks
+from magicpose.acceleration.arithmetic import Arithmetic, use_arithmetic
+from magicpose.acceleration.compiling import compile_networks, restore_networks
+from magicpose.acceleration.offload import offload
+from magicpose.acceleration.replacement import Replacement
 from magicpose.conversion.files import replacing_folder
 from magicpose.conversion.folder import read_folder, write_folder
 from magicpose.conversion.original import Components
 from magicpose.errors import UserError
 from magicpose.fitting import check_base, check_fit
 from magicpose.hub import find_model
-from magicpose.layers import Replacement
 from magicpose.media.canvas import Canvas, Size
 from magicpose.model_settings import PAPER_GUIDANCE, ModelSettings
 from magicpose.networks.appearance import AppearanceControl
 from magicpose.networks.autoencoder import stride
 from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.motion import MotionModules
-from magicpose.offload import offload
 from magicpose.pose.draw import draw_poses
 from magicpose.pose.keypoints import PoseTrack
 from magicpose.presets import check_temperature

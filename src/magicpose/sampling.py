@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from magicpose.capacity import frames_that_fit
+from magicpose.acceleration.capacity import frames_that_fit
 from magicpose.errors import UserError
 from magicpose.networks.appearance import join_references
 from magicpose.networks.attention import KeysValues

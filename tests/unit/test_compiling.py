@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
+from magicpose.acceleration.compiling import compile_networks, restore_networks
 from magicpose.bench.measure import psnr, time_fast
 from magicpose.bench.stack import build_stack, make_inputs
-from magicpose.compiling import compile_networks, restore_networks
 from magicpose.errors import UserError
 from magicpose.networks.attend import attend_in_slices
 from magicpose.networks.attention import attend

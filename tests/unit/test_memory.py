@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from magicpose.acceleration.less_memory import is_out_of_memory, with_less_memory
 from magicpose.errors import UserError
-from magicpose.memory import is_out_of_memory, with_less_memory
 
 CPU_COMPLAINT = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from magicpose.acceleration.offload import offload
 from magicpose.bench.measure import time_fast
 from magicpose.bench.stack import build_stack, make_inputs
-from magicpose.offload import offload
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

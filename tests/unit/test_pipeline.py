@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from magicpose.arithmetic import Arithmetic
+from magicpose.acceleration.arithmetic import Arithmetic
 from magicpose.errors import UserError
 from magicpose.model_settings import ModelSettings
 from magicpose.pipeline import MagicPosePipeline

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from magicpose.acceleration.int8 import Int8Conv2d, Int8Linear, quantise, use_int8
+from magicpose.acceleration.packed import PackedLinear, PackedMatrix, use_packed
+from magicpose.acceleration.replacement import Replacement, replace_layers
+from magicpose.acceleration.winograd import WinogradConv2d, Workspace, convolve, packed_weight, transform, use_winograd
 from magicpose.bench.measure import psnr
-from magicpose.layers import Replacement, replace_layers
-from magicpose.packed import PackedLinear, PackedMatrix, use_packed
-from magicpose.quantised import Int8Conv2d, Int8Linear, quantise, use_int8
-from magicpose.winograd import WinogradConv2d, Workspace, convolve, packed_weight, transform, use_winograd
 
 Use = Callable[[Iterable[nn.Module]], Replacement]
 
@@ -62,7 +62,7 @@ def test_the_result_has_the_layout_of_the_input() -> None:
 def test_portions_change_nothing(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     x, weight, memory = draw(3, 4, 21, 9), packed_weight(draw(6, 4, 3, 3, seed=1), 4), Workspace()
     whole = convolve(x, weight, 4, memory).clone()
-    monkeypatch.setattr("magicpose.winograd._VALUES_AT_ONCE", at_once)
+    monkeypatch.setattr("magicpose.acceleration.winograd._VALUES_AT_ONCE", at_once)
     assert error(convolve(x, weight, 4, memory), whole) < 1e-6
 
 
@@ -109,7 +109,7 @@ def test_a_packed_matrix_serves_any_number_of_rows(rows: int) -> None:
 
 
 def test_without_onednn_matrices_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("magicpose.packed._can_pack", lambda: False)
+    monkeypatch.setattr("magicpose.acceleration.packed._can_pack", lambda: False)
     weight, x = draw(96, 64, seed=1), draw(5, 64)
     assert torch.equal(PackedMatrix(weight)(x), F.linear(x, weight))
 
@@ -143,7 +143,7 @@ def test_quantising_is_right_to_half_a_step(shift: float, scale: float, dtype: t
 def test_quantising_large_tensors_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     x = draw(1000)
     whole = quantise(x)[0]
-    monkeypatch.setattr("magicpose.quantised._VALUES_AT_ONCE", 64)
+    monkeypatch.setattr("magicpose.acceleration.int8._VALUES_AT_ONCE", 64)
     assert torch.equal(quantise(x)[0], whole)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import torch
 
-from magicpose.arithmetic import Arithmetic
+from magicpose.acceleration.arithmetic import Arithmetic
 from magicpose.bench.machine import GIB, Machine, this_machine
 from magicpose.bench.measure import (
     Costs,

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from magicpose.acceleration.replacement import Replacement, replace_layers
 from magicpose.errors import UserError
-from magicpose.layers import Replacement, replace_layers
 
 _LEVELS = 253  # of 256: room for rounding the zero point and the values
 _FEWEST_CHANNELS = 64  # first and last layers are cheap, and everything passes through them

@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from magicpose.layers import Replacement, replace_layers
-from magicpose.packed import PackedMatrix
+from magicpose.acceleration.packed import PackedMatrix
+from magicpose.acceleration.replacement import Replacement, replace_layers
 
 _KERNEL = 3
 _WIDE_SIDE = 32  # from here on m = 4; below, there are too few tiles to make up for reading its larger weights

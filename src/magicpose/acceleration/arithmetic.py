@@ -7,12 +7,12 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 
+from magicpose.acceleration.int8 import use_int8
+from magicpose.acceleration.packed import use_packed
+from magicpose.acceleration.replacement import Replacement
+from magicpose.acceleration.winograd import use_winograd
 from magicpose.errors import UserError
-from magicpose.layers import Replacement
 from magicpose.networks.model import MagicPoseModel
-from magicpose.packed import use_packed
-from magicpose.quantised import use_int8
-from magicpose.winograd import use_winograd
 
 Arithmetic = Literal["plain", "winograd", "int8"]
 

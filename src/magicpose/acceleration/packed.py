@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from magicpose.layers import Replacement, replace_layers
+from magicpose.acceleration.replacement import Replacement, replace_layers
 
 _FEWEST_CHANNELS = 64  # below, a call costs more than its products
 _ROWS_EXPECTED = 256  # of what is multiplied; the order hardly depends on it, so one serves all sizes
