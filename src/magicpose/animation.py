@@ -16,9 +16,9 @@ from PIL import Image
 
 from magicpose import __version__
 from magicpose.acceleration.less_memory import with_less_memory
+from magicpose.checkpoints.hub import check_complete, find_model
 from magicpose.drivers import Driver, DriverOptions, Frame, fingerprint, read_driver
 from magicpose.errors import UserError
-from magicpose.hub import check_complete, find_model
 from magicpose.jobs import Job
 from magicpose.media import Canvas, VideoWriter, check_output, grid, read_image, write_image
 from magicpose.media.canvas import Size

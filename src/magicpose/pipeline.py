@@ -20,14 +20,14 @@ from magicpose.acceleration.arithmetic import Arithmetic, use_arithmetic
 from magicpose.acceleration.compiling import compile_networks, restore_networks
 from magicpose.acceleration.offload import offload
 from magicpose.acceleration.replacement import Replacement
-from magicpose.conversion.files import replacing_folder
-from magicpose.conversion.folder import read_folder, write_folder
-from magicpose.conversion.original import Components
+from magicpose.checkpoints.compatibility import check_base, check_fit
+from magicpose.checkpoints.folder import read_folder, write_folder
+from magicpose.checkpoints.hub import find_model
+from magicpose.checkpoints.original.read import Components
+from magicpose.checkpoints.original.weight_files import replacing_folder
+from magicpose.checkpoints.settings import PAPER_GUIDANCE, ModelSettings
 from magicpose.errors import UserError
-from magicpose.fitting import check_base, check_fit
-from magicpose.hub import find_model
 from magicpose.media.canvas import Canvas, Size
-from magicpose.model_settings import PAPER_GUIDANCE, ModelSettings
 from magicpose.networks.appearance import AppearanceControl
 from magicpose.networks.autoencoder import stride
 from magicpose.networks.model import MagicPoseModel

@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 
 from magicpose.animation import AnimateOptions, animate
+from magicpose.checkpoints.hub import check_complete
 from magicpose.cli import main
 from magicpose.drivers import DriverOptions
 from magicpose.errors import UserError
-from magicpose.hub import check_complete
 from magicpose.jobs import work_folder
 from magicpose.media import list_images, probe, read_image, read_metadata, read_video
 from magicpose.progress import Silent

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from magicpose.checkpoints.hub import EMBEDDED
 from magicpose.evaluation.image import psnr
-from magicpose.hub import EMBEDDED
 from magicpose.motions import load_motion
 from magicpose.pipeline import MagicPosePipeline
 

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from magicpose.acceleration.arithmetic import Arithmetic
+from magicpose.checkpoints.settings import ModelSettings
 from magicpose.errors import UserError
-from magicpose.model_settings import ModelSettings
 from magicpose.pipeline import MagicPosePipeline
 from magicpose.sampling import SD15_SCHEDULE, FramePlan
 

@@ -11,7 +11,7 @@ class Options:
 
 
 def run(options: Options) -> None:
-    from magicpose.hub import EMBEDDED
+    from magicpose.checkpoints.hub import EMBEDDED
     from magicpose.motions import MOTIONS
     from magicpose.presets import PRESETS
 

@@ -11,9 +11,10 @@ from safetensors.torch import save_file
 from tiny_originals import parts
 from torch import Tensor
 
-from magicpose.conversion import convert, export_original
-from magicpose.conversion.files import read_state_dict
-from magicpose.conversion.lora import lora_loader
+from magicpose.checkpoints.folder import convert
+from magicpose.checkpoints.original.export import export_original
+from magicpose.checkpoints.original.lora import lora_loader
+from magicpose.checkpoints.original.weight_files import read_state_dict
 from magicpose.errors import UserError
 from magicpose.networks.model import MagicPoseModel
 

@@ -9,7 +9,8 @@ from diffusers import AutoencoderKL, ControlNetModel, MotionAdapter, UNet2DCondi
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from magicpose.conversion import Components, export_original
+from magicpose.checkpoints.original.export import export_original
+from magicpose.checkpoints.original.read import Components
 
 WIDTHS = (32, 64)
 SHAPE: dict[str, Any] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from magicpose.conversion.keys import SCHEDULE_BUFFERS
+from magicpose.checkpoints.original.keys import SCHEDULE_BUFFERS
 
 
 def schedule_buffers(steps: int = 1000, start: float = 0.00085, end: float = 0.012) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from magicpose.conversion.keys import Layout
+from magicpose.checkpoints.original.keys import Layout
 from magicpose.errors import UserError
 
 Shapes = Mapping[str, Tensor]

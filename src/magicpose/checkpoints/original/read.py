@@ -18,10 +18,16 @@ from diffusers import AutoencoderKL, ControlNetModel, MotionAdapter, UNet2DCondi
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from magicpose.conversion import configs, keys
-from magicpose.conversion.files import check_finite, check_memory, read_state_dict, tensor_bytes, unwrap
+from magicpose.checkpoints.compatibility import check_fit
+from magicpose.checkpoints.original.read import configs, keys
+from magicpose.checkpoints.original.weight_files import (
+    check_finite,
+    check_memory,
+    read_state_dict,
+    tensor_bytes,
+    unwrap,
+)
 from magicpose.errors import UserError
-from magicpose.fitting import check_fit
 from magicpose.networks.appearance import AppearanceControl
 from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.motion import MotionModules

@@ -10,7 +10,7 @@ from typing import Any
 from diffusers import StableDiffusionPipeline
 from torch import Tensor
 
-from magicpose.conversion.files import check_finite
+from magicpose.checkpoints.original.weight_files import check_finite
 from magicpose.errors import UserError
 
 # diffusers' old spelling of CLIP's attention projections

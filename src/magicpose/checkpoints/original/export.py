@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL
 
-from magicpose.conversion import keys
-from magicpose.conversion.original import Components, OriginalModel, State, text_table
-from magicpose.conversion.schedule import schedule_buffers
+from magicpose.checkpoints.original.read import Components, OriginalModel, State, keys, text_table
+from magicpose.checkpoints.original.schedule import schedule_buffers
 from magicpose.errors import UserError
 from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.motion import MotionModules

@@ -15,9 +15,11 @@ from torch import nn
 from transformers import CLIPTextModel
 
 from magicpose import __version__
-from magicpose.conversion import keys
-from magicpose.conversion.export import export_original
-from magicpose.conversion.files import (
+from magicpose.checkpoints.compatibility import check_base, check_fit
+from magicpose.checkpoints.original.export import export_original
+from magicpose.checkpoints.original.lora import merge_lora
+from magicpose.checkpoints.original.read import Components, components_of, empty, fill, keys
+from magicpose.checkpoints.original.weight_files import (
     GIB,
     WEIGHT_SUFFIXES,
     check_finite,
@@ -27,10 +29,7 @@ from magicpose.conversion.files import (
     tensor_bytes,
     write_state_dict,
 )
-from magicpose.conversion.lora import merge_lora
-from magicpose.conversion.original import Components, components_of, empty, fill
 from magicpose.errors import UserError
-from magicpose.fitting import check_base, check_fit
 from magicpose.networks.autoencoder import PatchAutoencoder
 from magicpose.sampling import make_scheduler
 
