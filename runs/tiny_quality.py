@@ -28,9 +28,9 @@ from magicpose.evaluation.image import METRICS, face_region
 from magicpose.media import contact_sheet
 from magicpose.networks.model import MagicPoseModel
 from magicpose.pipeline import MagicPosePipeline
-from magicpose.pose.draw import draw_pose
+from magicpose.pose.drawing.draw import draw_pose
 from magicpose.pose.keypoints import Pose
-from magicpose.pose.retarget import retarget
+from magicpose.pose.retargeting.retarget import retarget
 from magicpose.sampling import make_scheduler, sample
 from synthetic_people.clip import Clip, clip_as, render_clip
 

@@ -23,12 +23,12 @@ from magicpose.jobs import Job
 from magicpose.media import Canvas, VideoWriter, check_output, grid, read_image, write_image
 from magicpose.media.canvas import Size
 from magicpose.media.formats import format_of
-from magicpose.pose.cache import hash_files
-from magicpose.pose.detect import choose_detector, detect_pose
-from magicpose.pose.diagnosis import Diagnosis, diagnose
+from magicpose.pose.detection.cache import hash_files
+from magicpose.pose.detection.detect import choose_detector, detect_pose
 from magicpose.pose.keypoints import Pose, PoseTrack
-from magicpose.pose.retarget import Align, Part, retarget
-from magicpose.pose.smooth import repair
+from magicpose.pose.retargeting.diagnosis import Diagnosis, diagnose
+from magicpose.pose.retargeting.repair import repair
+from magicpose.pose.retargeting.retarget import Align, Part, retarget
 from magicpose.presets import PRESETS, PresetName, check_temperature
 from magicpose.progress import Progress, Reporter, Silent
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from magicpose.errors import UserError
 from magicpose.media import IMAGE_SUFFIXES, AudioSource, exact_fps, list_images, probe, read_image, read_video
-from magicpose.motions import MOTIONS, load_motion
-from magicpose.pose.cache import hash_files
-from magicpose.pose.detect import PICTURE_FPS, detect_poses
-from magicpose.pose.document import load_person
+from magicpose.pose.detection.cache import hash_files
+from magicpose.pose.detection.detect import PICTURE_FPS, detect_poses
+from magicpose.pose.documents.document import load_person
 from magicpose.pose.keypoints import PoseTrack
+from magicpose.pose.motions import MOTIONS, load_motion
 from magicpose.pose.people import Person
 from magicpose.progress import Progress
 

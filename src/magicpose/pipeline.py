@@ -32,7 +32,7 @@ from magicpose.networks.appearance import AppearanceControl
 from magicpose.networks.autoencoder import stride
 from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.motion import MotionModules
-from magicpose.pose.draw import draw_poses
+from magicpose.pose.drawing.draw import draw_poses
 from magicpose.pose.keypoints import PoseTrack
 from magicpose.presets import check_temperature
 from magicpose.sampling import SD15_SCHEDULE, FramePlan, Guidance, Progress, make_scheduler, sample

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from magicpose.checkpoints.hub import EMBEDDED
 from magicpose.evaluation.image import psnr
-from magicpose.motions import load_motion
 from magicpose.pipeline import MagicPosePipeline
+from magicpose.pose.motions import load_motion
 
 PERSON = Path(__file__).parents[2] / "src/magicpose/weights/people/demo.png"
 

@@ -14,10 +14,10 @@ from PIL import Image
 from magicpose.drivers import DriverOptions, fingerprint, looks_like_map, read_driver, resample
 from magicpose.errors import UserError
 from magicpose.media import write_video
-from magicpose.motions import MOTIONS, load_motion, save_motion
-from magicpose.pose.document import save_people
-from magicpose.pose.draw import draw_poses
+from magicpose.pose.documents.document import save_people
+from magicpose.pose.drawing.draw import draw_poses
 from magicpose.pose.keypoints import PoseTrack
+from magicpose.pose.motions import MOTIONS, load_motion, save_motion
 
 NO_OPTIONS = DriverOptions()
 

@@ -12,7 +12,7 @@ class Options:
 
 def run(options: Options) -> None:
     from magicpose.checkpoints.hub import EMBEDDED
-    from magicpose.motions import MOTIONS
+    from magicpose.pose.motions import MOTIONS
     from magicpose.presets import PRESETS
 
     print("Models (--model):")

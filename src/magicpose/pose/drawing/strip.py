@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magicpose.errors import UserError
+from magicpose.pose.drawing.overlay import draw_overlay
 from magicpose.pose.keypoints import PoseTrack
-from magicpose.pose.overlay import draw_overlay
 
 
 def preview(reference: NDArray[np.uint8], track: PoseTrack, count: int = 4) -> NDArray[np.uint8]:

@@ -6,9 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from magicpose.pose.blaze import anchor_centres, decode
-from magicpose.pose.crop import DOWN, UP, Floats, Frame, Roi, around, circle, crop, distance, turn_to
-from magicpose.pose.litert import Network
+from magicpose.pose.detection.mediapipe.blaze import anchor_centres, decode
+from magicpose.pose.detection.mediapipe.crop import (
+    DOWN,
+    UP,
+    Floats,
+    Frame,
+    Roi,
+    around,
+    circle,
+    crop,
+    distance,
+    turn_to,
+)
+from magicpose.pose.detection.mediapipe.litert import Network
 
 WRISTS_AND_FINGERS = ((15, 17, 19), (16, 18, 20))  # left, right: wrist, little finger, index among the body's 33
 SHOULDERS = (11, 12)

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from magicpose.pose.draw import THRESHOLD
+from magicpose.pose.drawing.draw import THRESHOLD
 from magicpose.pose.keypoints import PoseTrack
 
 Floats = NDArray[np.float64]

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from magicpose.pose.head import HeadFit
 from magicpose.pose.keypoints import Points
+from magicpose.pose.retargeting.head import HeadFit
 
 Floats = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from magicpose.pose.proportions import HIP_CENTRE
+from magicpose.pose.retargeting.proportions import HIP_CENTRE
 
 Floats = NDArray[np.float64]
 NOSE, NECK = 0, 1

@@ -19,10 +19,10 @@ from magicpose.media import IMAGE_SUFFIXES, list_images, probe, read_image, read
 from magicpose.media.files import MediaWarning, PathLike, check_input
 from magicpose.pose import cache as store
 from magicpose.pose import dwpose, tracking
-from magicpose.pose.crop import Frame
-from magicpose.pose.jsonfile import readable
+from magicpose.pose.detection.mediapipe.body import MediaPipeDetector
+from magicpose.pose.detection.mediapipe.crop import Frame
+from magicpose.pose.documents.jsonfile import readable
 from magicpose.pose.keypoints import Pose, PoseTrack
-from magicpose.pose.mediapipe import MediaPipeDetector
 from magicpose.pose.people import Person, pick_person
 
 log = logging.getLogger(__name__)

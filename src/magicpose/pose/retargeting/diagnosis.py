@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from magicpose.errors import UserError
 from magicpose.pose.keypoints import Pose, PoseTrack
-from magicpose.pose.placement import NECK
-from magicpose.pose.proportions import BONES, HIP_CENTRE, NAMES
-from magicpose.pose.retarget import Person, on_canvas, retarget
+from magicpose.pose.retargeting.placement import NECK
+from magicpose.pose.retargeting.proportions import BONES, HIP_CENTRE, NAMES
+from magicpose.pose.retargeting.retarget import Person, on_canvas, retarget
 
 Level = Literal["ok", "warn", "refuse"]
 _ORDER: tuple[Level, ...] = ("ok", "warn", "refuse")

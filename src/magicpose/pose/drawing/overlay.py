@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magicpose.errors import UserError
-from magicpose.pose.draw import ALL_PARTS, HAND_BONES, LIMBS, THRESHOLD, Part, Placed, check_parts, place
+from magicpose.pose.drawing.draw import ALL_PARTS, HAND_BONES, LIMBS, THRESHOLD, Part, Placed, check_parts, place
+from magicpose.pose.drawing.raster import Colour, Point, fill_bone, fill_discs, to_uint8
 from magicpose.pose.keypoints import BODY_NAMES, Pose
-from magicpose.pose.raster import Colour, Point, fill_bone, fill_discs, to_uint8
 
 _SIDES: tuple[tuple[str, Colour], ...] = (("right_", (255, 140, 30)), ("left_", (60, 160, 255)))
 _MIDDLE: Colour = (250, 235, 90)

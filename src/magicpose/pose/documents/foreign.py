@@ -19,7 +19,7 @@ import numpy as np
 
 from magicpose.errors import UserError
 from magicpose.media.files import explained, umask
-from magicpose.pose.jsonfile import (
+from magicpose.pose.documents.jsonfile import (
     MAX_SIDE,
     Malformed,
     as_list,

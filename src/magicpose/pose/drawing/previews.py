@@ -14,9 +14,9 @@ from magicpose.drivers import Driver, Frame
 from magicpose.errors import UserError
 from magicpose.media import IMAGE_SUFFIXES, Canvas, VideoWriter, list_images, read_image, read_video, write_image
 from magicpose.media.canvas import Size
-from magicpose.pose.draw import draw_pose
+from magicpose.pose.drawing.draw import draw_pose
+from magicpose.pose.drawing.overlay import draw_overlay
 from magicpose.pose.keypoints import Pose, PoseTrack
-from magicpose.pose.overlay import draw_overlay
 from magicpose.progress import Progress
 
 STILLS = frozenset({".png", ".jpg", ".jpeg"})  # outputs that hold one frame

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magicpose.errors import UserError
+from magicpose.pose.drawing.raster import Canvas, Colour, Point, blank, fill_bone, fill_discs, fill_limb, to_uint8
 from magicpose.pose.keypoints import Points, Pose, PoseTrack
-from magicpose.pose.raster import Canvas, Colour, Point, blank, fill_bone, fill_discs, fill_limb, to_uint8
 
 Part = Literal["body", "hands", "face"]
 ALL_PARTS: tuple[Part, ...] = ("body", "hands", "face")

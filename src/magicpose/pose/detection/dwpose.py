@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magicpose.errors import UserError
-from magicpose.pose.crop import Floats, Frame
+from magicpose.pose.detection.mediapipe.crop import Floats, Frame
 from magicpose.pose.keypoints import Pose
 
 DWPOSE_FILES = ("yolox_l.onnx", "dw-ll_ucoco_384.onnx")  # as published by DWPose's authors

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from magicpose.pose.blaze import anchor_centres, decode, sigmoid
-from magicpose.pose.crop import RIGHT, Floats, Frame, Roi, around, crop, distance, turn_to
-from magicpose.pose.litert import Network
+from magicpose.pose.detection.mediapipe.blaze import anchor_centres, decode, sigmoid
+from magicpose.pose.detection.mediapipe.crop import RIGHT, Floats, Frame, Roi, around, crop, distance, turn_to
+from magicpose.pose.detection.mediapipe.litert import Network
 
 # Where the 68 iBUG points are in the mesh.
 IBUG_68 = (

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from magicpose.errors import UserError
 from magicpose.pose import head as heads
-from magicpose.pose.draw import THRESHOLD
+from magicpose.pose.drawing.draw import THRESHOLD
 from magicpose.pose.keypoints import Points, Pose, PoseTrack
-from magicpose.pose.placement import MOST_FRAMES, NECK, filled, shift
-from magicpose.pose.proportions import HIP_CENTRE, NAMES, Proportions, measure, ratios, with_hip_centre
+from magicpose.pose.retargeting.placement import MOST_FRAMES, NECK, filled, shift
+from magicpose.pose.retargeting.proportions import HIP_CENTRE, NAMES, Proportions, measure, ratios, with_hip_centre
 
 Align = Literal["off", "place", "proportions"]
 Part = Literal["body", "face", "all"]

@@ -14,12 +14,12 @@ from functools import cached_property
 
 import numpy as np
 
-from magicpose.pose.blaze import anchor_centres, decode, refine, sigmoid
-from magicpose.pose.crop import UP, Floats, Frame, Roi, circle, crop, whole
+from magicpose.pose.detection.mediapipe.blaze import anchor_centres, decode, refine, sigmoid
+from magicpose.pose.detection.mediapipe.crop import UP, Floats, Frame, Roi, circle, crop, whole
+from magicpose.pose.detection.mediapipe.face import LEFT_EAR, NOSE_TIP, RIGHT_EAR, FaceNetworks
+from magicpose.pose.detection.mediapipe.hands import Hand, HandNetworks
+from magicpose.pose.detection.mediapipe.litert import Network, fingerprint
 from magicpose.pose.keypoints import N_FACE, N_HAND, Points, Pose
-from magicpose.pose.litert import Network, fingerprint
-from magicpose.pose.mediapipe_face import LEFT_EAR, NOSE_TIP, RIGHT_EAR, FaceNetworks
-from magicpose.pose.mediapipe_hands import Hand, HandNetworks
 
 # Where the 18 COCO body points are among MediaPipe's 33; the neck (1) is made from the shoulders.
 COCO_18 = (0, 11, 12, 14, 16, 11, 13, 15, 24, 26, 28, 23, 25, 27, 5, 2, 8, 7)

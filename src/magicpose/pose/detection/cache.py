@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from magicpose.errors import UserError
-from magicpose.pose.document import load_people, save_people
+from magicpose.pose.documents.document import load_people, save_people
 from magicpose.pose.keypoints import PoseTrack
 
 log = logging.getLogger(__name__)

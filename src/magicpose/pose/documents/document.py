@@ -18,7 +18,7 @@ import numpy as np
 from magicpose.errors import UserError
 from magicpose.media.files import PathLike, natural_key
 from magicpose.pose import foreign
-from magicpose.pose.jsonfile import (
+from magicpose.pose.documents.jsonfile import (
     MAX_BYTES,
     MAX_COORDINATE,
     MAX_SIDE,
