@@ -17,7 +17,7 @@ _HOMES = {
     "Pose": "magicpose.pose.keypoints",
     "PoseTrack": "magicpose.pose.keypoints",
     "TrainConfig": "magicpose.training.config",
-    "animate": "magicpose.animation",
+    "animate": "magicpose.animation.run",
     "convert": "magicpose.checkpoints.folder",
     "detect_people": "magicpose.pose.detection.detect",
     "detect_pose": "magicpose.pose.detection.detect",

@@ -20,6 +20,7 @@ from magicpose.acceleration.arithmetic import Arithmetic, use_arithmetic
 from magicpose.acceleration.compiling import compile_networks, restore_networks
 from magicpose.acceleration.offload import offload
 from magicpose.acceleration.replacement import Replacement
+from magicpose.animation.presets import check_temperature
 from magicpose.checkpoints.compatibility import check_base, check_fit
 from magicpose.checkpoints.folder import read_folder, write_folder
 from magicpose.checkpoints.hub import find_model
@@ -34,7 +35,6 @@ from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.motion import MotionModules
 from magicpose.pose.drawing.draw import draw_poses
 from magicpose.pose.keypoints import PoseTrack
-from magicpose.presets import check_temperature
 from magicpose.sampling import SD15_SCHEDULE, FramePlan, Guidance, Progress, make_scheduler, sample
 
 Pictures = Image.Image | Sequence[Image.Image]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from magicpose.drivers import DriverOptions, fingerprint, looks_like_map, read_driver, resample
+from magicpose.animation.drivers import DriverOptions, fingerprint, looks_like_map, read_driver, resample
 from magicpose.errors import UserError
 from magicpose.media import write_video
 from magicpose.pose.documents.document import save_people

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+from magicpose.animation.jobs import Job, resume_hint, work_folder
 from magicpose.errors import UserError
-from magicpose.jobs import Job, resume_hint, work_folder
 
 SETTINGS = {"seed": 0, "steps": 2}
 

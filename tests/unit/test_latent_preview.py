@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from magicpose.latent_preview import LatentPreview, contact_sheet
+from magicpose.animation.latent_preview import LatentPreview, contact_sheet
 from magicpose.sampling import clean_estimate, make_scheduler
 
 

@@ -44,9 +44,9 @@ def run(options: Options) -> None:
     import numpy as np
     from PIL import Image
 
+    from magicpose.animation.drivers import DriverOptions, read_driver
     from magicpose.cli.arguments import parse_person
     from magicpose.cli.bars import Bars
-    from magicpose.drivers import DriverOptions, read_driver
     from magicpose.errors import UserError
     from magicpose.media import check_output, read_image, write_image
     from magicpose.pose.detection.detect import choose_detector, detect_pose

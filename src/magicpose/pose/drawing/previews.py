@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from magicpose import __version__
-from magicpose.drivers import Driver, Frame
+from magicpose.animation.drivers import Driver, Frame
 from magicpose.errors import UserError
 from magicpose.media import IMAGE_SUFFIXES, Canvas, VideoWriter, list_images, read_image, read_video, write_image
 from magicpose.media.canvas import Size

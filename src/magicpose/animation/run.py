@@ -16,10 +16,11 @@ from PIL import Image
 
 from magicpose import __version__
 from magicpose.acceleration.less_memory import with_less_memory
+from magicpose.animation.drivers import Driver, DriverOptions, Frame, fingerprint, read_driver
+from magicpose.animation.jobs import Job
+from magicpose.animation.presets import PRESETS, PresetName, check_temperature
 from magicpose.checkpoints.hub import check_complete, find_model
-from magicpose.drivers import Driver, DriverOptions, Frame, fingerprint, read_driver
 from magicpose.errors import UserError
-from magicpose.jobs import Job
 from magicpose.media import Canvas, VideoWriter, check_output, grid, read_image, write_image
 from magicpose.media.canvas import Size
 from magicpose.media.formats import format_of
@@ -29,7 +30,6 @@ from magicpose.pose.keypoints import Pose, PoseTrack
 from magicpose.pose.retargeting.diagnosis import Diagnosis, diagnose
 from magicpose.pose.retargeting.repair import repair
 from magicpose.pose.retargeting.retarget import Align, Part, retarget
-from magicpose.presets import PRESETS, PresetName, check_temperature
 from magicpose.progress import Progress, Reporter, Silent
 
 if TYPE_CHECKING:  # torch loads after everything cheap has been checked
@@ -312,7 +312,7 @@ def _previewer(
     job: Job, conditions: Conditions, canvas: Canvas, reference: Image.Image
 ) -> Callable[[slice, Tensor], None]:
     """Keeps a picture in the job's folder of what the frames that are being made will look like."""
-    from magicpose.latent_preview import LatentPreview, contact_sheet
+    from magicpose.animation.latent_preview import LatentPreview, contact_sheet
 
     preview = LatentPreview.fit(conditions.references[0], canvas.place(reference.size).apply(reference))
 
