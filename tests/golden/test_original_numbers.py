@@ -11,7 +11,7 @@ import torch
 from recorded import Golden
 from torch import Tensor
 
-from magicpose.checkpoints.original.read import keys
+from magicpose.checkpoints.original import keys
 from magicpose.networks.attention import attend, attention_layers
 from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.motion import MotionModules, attend_over_time

@@ -6,7 +6,7 @@ import torch
 from diffusers import MotionAdapter, UNet2DConditionModel
 from torch import Tensor
 
-from magicpose.checkpoints.original.read import keys
+from magicpose.checkpoints.original import keys
 from magicpose.checkpoints.original.schedule import schedule_buffers
 from magicpose.networks.appearance import AppearanceControl
 from magicpose.networks.motion import attend_over_time

@@ -16,9 +16,10 @@ from transformers import CLIPTextModel
 
 from magicpose import __version__
 from magicpose.checkpoints.compatibility import check_base, check_fit
+from magicpose.checkpoints.original import keys
 from magicpose.checkpoints.original.export import export_original
 from magicpose.checkpoints.original.lora import merge_lora
-from magicpose.checkpoints.original.read import Components, components_of, empty, fill, keys
+from magicpose.checkpoints.original.read import Components, components_of, empty, fill
 from magicpose.checkpoints.original.weight_files import (
     GIB,
     WEIGHT_SUFFIXES,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from magicpose.errors import UserError
 
-WEIGHTS = Path(__file__).with_name("weights")
+WEIGHTS = Path(__file__).parents[1] / "weights"
 DOWNLOADED = ("*.safetensors", "*.json", "*.txt")  # never pickles
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from magicpose.errors import UserError
 from magicpose.pose.keypoints import PoseTrack
 
-FOLDER = Path(__file__).with_name("weights") / "motions"
+FOLDER = Path(__file__).parents[1] / "weights" / "motions"
 UNIT = 1 / 64  # pixel per stored step
 
 # name -> what the person does

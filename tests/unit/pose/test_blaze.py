@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from magicpose.pose import mediapipe, mediapipe_face, mediapipe_hands
+from magicpose.pose.detection.mediapipe import body as mediapipe
+from magicpose.pose.detection.mediapipe import face as mediapipe_face
+from magicpose.pose.detection.mediapipe import hands as mediapipe_hands
 from magicpose.pose.detection.mediapipe.blaze import anchor_centres, decode, overlap, refine, sigmoid
 
 

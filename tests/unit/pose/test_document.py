@@ -10,7 +10,7 @@ import pytest
 
 from magicpose import Pose, PoseTrack
 from magicpose.errors import UserError
-from magicpose.pose import document, jsonfile
+from magicpose.pose.documents import document, jsonfile
 from magicpose.pose.documents.document import load_people, load_person, save_people
 
 

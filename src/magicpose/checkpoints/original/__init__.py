@@ -1,1 +1,1 @@
-"""Checkpoints of the original implementation and of its bases, both ways: strict, exact, without running code from files."""
+"""Checkpoints of the original and of its bases, both ways: strict, exact, without running code from files."""

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL
 
-from magicpose.checkpoints.original.read import Components, OriginalModel, State, keys, text_table
+from magicpose.checkpoints.original import keys
+from magicpose.checkpoints.original.read import Components, OriginalModel, State, text_table
 from magicpose.checkpoints.original.schedule import schedule_buffers
 from magicpose.errors import UserError
 from magicpose.networks.model import MagicPoseModel

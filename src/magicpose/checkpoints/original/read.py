@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from magicpose.checkpoints.compatibility import check_fit
-from magicpose.checkpoints.original.read import configs, keys
+from magicpose.checkpoints.original import configs, keys
 from magicpose.checkpoints.original.weight_files import (
     check_finite,
     check_memory,

@@ -17,8 +17,8 @@ from magicpose.caching import cache_folder as folder_of
 from magicpose.errors import UserError
 from magicpose.media import IMAGE_SUFFIXES, list_images, probe, read_image, read_video
 from magicpose.media.files import MediaWarning, PathLike, check_input
-from magicpose.pose import cache as store
-from magicpose.pose import dwpose, tracking
+from magicpose.pose.detection import cache as store
+from magicpose.pose.detection import dwpose, tracking
 from magicpose.pose.detection.mediapipe.body import MediaPipeDetector
 from magicpose.pose.detection.mediapipe.crop import Frame
 from magicpose.pose.documents.jsonfile import readable

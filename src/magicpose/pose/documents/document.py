@@ -17,7 +17,7 @@ import numpy as np
 
 from magicpose.errors import UserError
 from magicpose.media.files import PathLike, natural_key
-from magicpose.pose import foreign
+from magicpose.pose.documents import foreign
 from magicpose.pose.documents.jsonfile import (
     MAX_BYTES,
     MAX_COORDINATE,

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magicpose.errors import UserError
-from magicpose.pose import head as heads
 from magicpose.pose.drawing.draw import THRESHOLD
 from magicpose.pose.keypoints import Points, Pose, PoseTrack
+from magicpose.pose.retargeting import head as heads
 from magicpose.pose.retargeting.placement import MOST_FRAMES, NECK, filled, shift
 from magicpose.pose.retargeting.proportions import HIP_CENTRE, NAMES, Proportions, measure, ratios, with_hip_centre
 

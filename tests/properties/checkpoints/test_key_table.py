@@ -9,8 +9,9 @@ from diffusers import ControlNetModel, UNet2DConditionModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from magicpose.checkpoints.original import keys
 from magicpose.checkpoints.original.export import export_original
-from magicpose.checkpoints.original.read import Components, keys, load_components
+from magicpose.checkpoints.original.read import Components, load_components
 
 layouts = st.builds(
     keys.Layout, st.lists(st.booleans(), min_size=1, max_size=5).map(tuple), st.integers(min_value=1, max_value=3)
