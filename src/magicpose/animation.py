@@ -27,7 +27,7 @@ from magicpose.pose.cache import hash_files
 from magicpose.pose.detect import choose_detector, detect_pose
 from magicpose.pose.diagnosis import Diagnosis, diagnose
 from magicpose.pose.keypoints import Pose, PoseTrack
-from magicpose.pose.retarget import Align, Part, retarget
+from magicpose.pose.retarget import Align, MotionPart, retarget
 from magicpose.pose.smooth import repair
 from magicpose.presets import PRESETS, PresetName, check_temperature
 from magicpose.progress import Progress, Reporter, Silent
@@ -60,7 +60,7 @@ class AnimateOptions:
     prompt: str = ""
     size: int | Size | None = None
     align: Align = "proportions"
-    part: Part = "all"
+    part: MotionPart = "all"
     repair: bool = True
     driver: DriverOptions = field(default_factory=DriverOptions)
     grid: bool = False

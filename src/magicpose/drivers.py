@@ -17,13 +17,12 @@ from magicpose.motions import MOTIONS, load_motion
 from magicpose.pose.cache import hash_files
 from magicpose.pose.detect import PICTURE_FPS, detect_poses
 from magicpose.pose.document import load_person
-from magicpose.pose.keypoints import PoseTrack
-from magicpose.pose.people import Person
+from magicpose.pose.keypoints import PersonChoice, PoseTrack
 from magicpose.progress import Progress
 
 Frame = NDArray[np.uint8]  # [H, W, 3]
 
-MAX_FRAMES = 36_000  # twenty minutes at 30 frames per second
+MAX_DRIVER_FRAMES = 36_000  # twenty minutes at 30 frames per second
 _FRAMES_JUDGED = 8  # a clip of pose maps may begin with empty ones
 _BLACK, _LIT = 24, 64  # grey levels
 _HUES = 12
@@ -36,7 +35,7 @@ class DriverOptions:
     fps: float | None = None
     start: float | None = None
     end: float | None = None
-    person: Person = "largest"
+    person: PersonChoice = "largest"
     detector: str = "auto"
     maps: bool | None = None
     """Pictures are rendered pose maps; None: judged by the first of them."""
@@ -140,9 +139,9 @@ def _from_pictures(path: Path, options: DriverOptions, progress: Progress | None
 
 
 def _check_length(name: str, frames: int) -> None:
-    if frames > MAX_FRAMES:
+    if frames > MAX_DRIVER_FRAMES:
         raise UserError(
-            f"{name} has about {frames} frames, more than {MAX_FRAMES}: choose a part with --start and --end"
+            f"{name} has about {frames} frames, more than {MAX_DRIVER_FRAMES}: choose a part with --start and --end"
         )
 
 

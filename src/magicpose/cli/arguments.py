@@ -8,7 +8,7 @@ from typing import Any
 from magicpose.errors import UserError
 from magicpose.media.canvas import Size
 from magicpose.media.canvas import parse_size as read_size
-from magicpose.pose.people import Person
+from magicpose.pose.keypoints import PersonChoice
 
 
 def parse_size(text: str | None) -> int | Size | None:
@@ -16,7 +16,7 @@ def parse_size(text: str | None) -> int | Size | None:
     return None if text is None else read_size(text)
 
 
-def parse_person(text: str) -> Person:
+def parse_person(text: str) -> PersonChoice:
     """`--person`: largest, center, or a number from 0."""
     if text == "largest":
         return "largest"

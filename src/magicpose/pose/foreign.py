@@ -30,7 +30,7 @@ from magicpose.pose.jsonfile import (
     write_text,
 )
 from magicpose.pose.keypoints import N_BODY, N_FACE, N_HAND, Points, Pose
-from magicpose.pose.people import MAX_FRAMES, MAX_PEOPLE, Scene, identify
+from magicpose.pose.people import MAX_DOCUMENT_FRAMES, MAX_PEOPLE_IN_CLIP, Scene, identify
 
 # For each length of a flat list [x, y, score, ...] the rows that make ours; -1 is a point that is absent.
 Rows = Mapping[int, Sequence[int]]
@@ -86,7 +86,7 @@ def read_openpose(document: Any, unstated: Unstated) -> Scene:
 
 
 def read_comfyui(document: Any, unstated: Unstated) -> Scene:
-    frames = as_list(document, "the list of frames", MAX_FRAMES)
+    frames = as_list(document, "the list of frames", MAX_DOCUMENT_FRAMES)
     return read_frames(frames, [f"[{n}]" for n in range(len(frames))], unstated)
 
 
@@ -107,7 +107,7 @@ def read_frames(frames: Sequence[Any], names: Sequence[str], unstated: Unstated)
                     as_whole(fields.get("canvas_height"), f"{name}.canvas_height", 1, MAX_SIDE),
                 )
             )
-        people = as_list(fields["people"] or [], f"{name}.people", MAX_PEOPLE)
+        people = as_list(fields["people"] or [], f"{name}.people", MAX_PEOPLE_IN_CLIP)
         found.append([_openpose_person(person, f"{name}.people[{n}]") for n, person in enumerate(people)])
     size = _one_size(stated) or unstated.size
     return _scene(found, size, unstated.fps)
@@ -118,7 +118,7 @@ def _openpose_person(person: Any, at: str) -> tuple[int | None, Points]:
     parts = [_part(fields.get(key), rows, count, f"{at}.{key}") for key, (count, rows) in _OPENPOSE_ROWS.items()]
     ids = fields.get("person_id")
     own = ids[0] if isinstance(ids, list) and len(ids) == 1 and type(ids[0]) is int else None
-    return own if own is not None and 0 <= own < MAX_PEOPLE else None, np.concatenate(parts)
+    return own if own is not None and 0 <= own < MAX_PEOPLE_IN_CLIP else None, np.concatenate(parts)
 
 
 def _part(value: Any, rows: Rows, count: int, at: str) -> Points:
@@ -165,7 +165,7 @@ def read_coco(document: Any, unstated: Unstated) -> Scene:
     Keypoints are split by part as the data set has it, or one list of 133. Visibility above 1 counts as score 1.
     """
     at = "images"
-    images = [as_object(image, at) for image in as_list(document["images"], at, MAX_FRAMES)]
+    images = [as_object(image, at) for image in as_list(document["images"], at, MAX_DOCUMENT_FRAMES)]
     stated = {
         (
             as_whole(image.get("width"), f"{at}[{n}].width", 1, MAX_SIDE),
@@ -177,14 +177,18 @@ def read_coco(document: Any, unstated: Unstated) -> Scene:
     if len(order) < len(images):
         raise Malformed("two of its images have the same id: number them")
     found: list[Found] = [[] for _ in images]
-    for n, annotation in enumerate(as_list(document["annotations"], "annotations", MAX_PEOPLE * MAX_FRAMES)):
+    for n, annotation in enumerate(
+        as_list(document["annotations"], "annotations", MAX_PEOPLE_IN_CLIP * MAX_DOCUMENT_FRAMES)
+    ):
         at = f"annotations[{n}]"
         fields = as_object(annotation, at)
         frame = order.get(fields["image_id"]) if type(fields.get("image_id")) is int else None
         if frame is None:
             raise Malformed(f"{at}.image_id is none of the ids in images")
         own = fields.get("track_id")
-        found[frame].append((own if type(own) is int and 0 <= own < MAX_PEOPLE else None, _coco_person(fields, at)))
+        found[frame].append(
+            (own if type(own) is int and 0 <= own < MAX_PEOPLE_IN_CLIP else None, _coco_person(fields, at))
+        )
     return _scene(found, _one_size(stated) or unstated.size, unstated.fps)
 
 
