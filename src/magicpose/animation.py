@@ -173,6 +173,7 @@ def _settings(references: Sequence[str | Path], driver: str, options: AnimateOpt
         "person": read.person,
         "detector": choose_detector(read.detector),
         "maps": read.maps,
+        "canvas": read.canvas,
         "align": options.align,
         "part": options.part,
         "repair": options.repair,

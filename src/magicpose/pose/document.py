@@ -8,15 +8,18 @@ content, never by their name.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from magicpose.errors import UserError
-from magicpose.media.files import PathLike, natural_key
+from magicpose.media.canvas import Size
+from magicpose.media.files import MediaWarning, PathLike, natural_key
 from magicpose.pose import foreign
 from magicpose.pose.jsonfile import (
     MAX_BYTES,
@@ -62,14 +65,14 @@ def load_people(path: PathLike, *, size: tuple[int, int] | None = None, fps: flo
 
     Raises UserError naming the file if it cannot be read, is of no known format, or breaks its format's rules.
     """
-    return list(_load(Path(path), foreign.Unstated(size, fps)).tracks().values())
+    return list(_load(Path(path), size, fps).tracks().values())
 
 
 def load_person(
     path: PathLike, person: PersonChoice = "largest", *, size: tuple[int, int] | None = None, fps: float = 30.0
 ) -> PoseTrack:
     """One person of a document: the largest, the one nearest the centre, or by id. See `load_people`."""
-    scene = _load(Path(path), foreign.Unstated(size, fps))
+    scene = _load(Path(path), size, fps)
     try:
         return pick_person(scene.tracks(), person)
     except UserError as error:
@@ -95,11 +98,20 @@ def save_people(
     _FORMATS[layout].write(path, scene, overwrite)
 
 
-def _load(path: Path, unstated: foreign.Unstated) -> Scene:
+def _load(path: Path, size: Size | None, fps: float) -> Scene:
+    """The scene in `path`; every doubt about what it means becomes a warning of one line."""
+
+    @cache  # said once, not once a frame
+    def note(text: str) -> None:
+        warnings.warn(f"{path}: {text}", MediaWarning, stacklevel=4)
+
+    unstated = foreign.Unstated(size, fps, note)
     try:
         scene = _read_folder(path, unstated) if path.is_dir() else _read_file(path, unstated)
         if not scene.frames:
             raise Malformed("it holds no frames")
+        if size is not None and scene.size != size:
+            note(f"it states its canvas, {scene.size[0]}x{scene.size[1]}: {size[0]}x{size[1]} is not used")
         return scene
     except Malformed as error:
         raise UserError(f"{path}: {error}") from error
@@ -123,7 +135,7 @@ def _read_folder(folder: Path, unstated: foreign.Unstated) -> Scene:
         raise Malformed(f"more than {MAX_DOCUMENT_FRAMES} frames or {MAX_BYTES >> 20} MiB: split it into shorter clips")
     frames = [read_json(file) for file in files]
     for file, frame in zip(files, frames):
-        if not foreign.is_openpose(frame):
+        if not foreign.is_frame(frame):
             raise Malformed(f"{file.name} is no OpenPose frame; take it out of the folder")
     return foreign.read_frames(frames, [file.name for file in files], unstated)
 
