@@ -29,7 +29,7 @@ from magicpose.pose.detection.detect import choose_detector, detect_pose
 from magicpose.pose.keypoints import Pose, PoseTrack
 from magicpose.pose.retargeting.diagnosis import Diagnosis, diagnose
 from magicpose.pose.retargeting.repair import repair
-from magicpose.pose.retargeting.retarget import Align, Part, retarget
+from magicpose.pose.retargeting.retarget import Align, MotionPart, retarget
 from magicpose.progress import Progress, Reporter, Silent
 
 if TYPE_CHECKING:  # torch loads after everything cheap has been checked
@@ -60,7 +60,7 @@ class AnimateOptions:
     prompt: str = ""
     size: int | Size | None = None
     align: Align = "proportions"
-    part: Part = "all"
+    part: MotionPart = "all"
     repair: bool = True
     driver: DriverOptions = field(default_factory=DriverOptions)
     grid: bool = False
@@ -173,6 +173,7 @@ def _settings(references: Sequence[str | Path], driver: str, options: AnimateOpt
         "person": read.person,
         "detector": choose_detector(read.detector),
         "maps": read.maps,
+        "canvas": read.canvas,
         "align": options.align,
         "part": options.part,
         "repair": options.repair,

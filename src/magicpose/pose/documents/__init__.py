@@ -1,1 +1,0 @@
-"""Pose documents of ours and of other programs."""
