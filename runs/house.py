@@ -71,7 +71,7 @@ def main() -> None:
     packages = {name.removesuffix(".__init__") for name in trees if name.endswith(".__init__")}
     trees = {name.removesuffix(".__init__"): tree for name, tree in trees.items()}
     at_load, at_all = (
-        circles({n: imported(t, set(trees), lazily) for n, t in trees.items()}) for lazily in (False, True)
+        circles({name: imported(tree, set(trees), lazily) for name, tree in trees.items()}) for lazily in (False, True)
     )
     homes = {name: name if name in packages else name.rpartition(".")[0] for name in trees}
     arrows = {
