@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,16 @@ from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.motion import MotionModules
 from magicpose.pose.drawing.draw import draw_poses
 from magicpose.pose.keypoints import PoseTrack
-from magicpose.sampling import SD15_SCHEDULE, FramePlan, Guidance, Progress, make_scheduler, sample
+from magicpose.progress import Progress
+from magicpose.sampling import (
+    SD15_SCHEDULE,
+    FramePlan,
+    Guidance,
+    SamplerOptions,
+    StepHook,
+    make_scheduler,
+    sample_groups,
+)
 
 Pictures = Image.Image | Sequence[Image.Image]
 Maps = NDArray[np.uint8]  # [F, H, W, 3]
@@ -303,7 +312,8 @@ class MagicPosePipeline:
         conditions = self.prepare(pictures, canvas, prompt, seed, temperature)
         clock.append(time.perf_counter())
         guidance = guidance or Guidance(self.settings.guidance_scale if guidance_scale is None else guidance_scale)
-        latents = self.denoise(conditions, maps, num_inference_steps, guidance, scheduler, seed, plan, progress)
+        options = SamplerOptions(seed, guidance, plan or FramePlan(), progress)
+        latents = self.denoise(conditions, maps, num_inference_steps, scheduler, options)
         clock.append(time.perf_counter())
         frames = list(self.decode(latents))
         clock.append(time.perf_counter())
@@ -315,32 +325,40 @@ class MagicPosePipeline:
         conditions: Conditions,
         maps: Maps,
         steps: int,
-        guidance: Guidance,
         scheduler: str | Any = "ddim",
-        seed: int = 0,
-        plan: FramePlan | None = None,
-        progress: Progress | None = None,
-        on_step: Callable[[slice, Tensor], None] | None = None,
+        options: SamplerOptions | None = None,
+        on_step: StepHook | None = None,
     ) -> Tensor:
-        """Clean latents [F, C, h, w] for the pose maps [F, H, W, 3]; frames of one clip may come in several calls.
+        """Clean latents [F, C, h, w] for the pose maps [F, H, W, 3] of a clip; see `sample`."""
+        groups = self.denoise_groups(conditions, maps, steps, scheduler, options, on_step)
+        return torch.cat([latents for _, latents in groups])
 
-        `on_step` as in `sample`: `LatentPreview` makes pictures of what it receives.
+    def denoise_groups(
+        self,
+        conditions: Conditions,
+        maps: Maps,
+        steps: int,
+        scheduler: str | Any = "ddim",
+        options: SamplerOptions | None = None,
+        on_step: StepHook | None = None,
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """`denoise`, one group of `FramePlan.groups` after the other; see `sample_groups`.
+
+        Without `options.guidance` the model's own scale holds for all steps.
         """
         if steps < 1:
             raise UserError(f"the number of steps must be at least 1, not {steps}")
-        return sample(
+        return sample_groups(
             self.model,
             conditions.noise,
             conditions.references,
             torch.from_numpy(maps).permute(0, 3, 1, 2).to(self.device).to(self.dtype) / 255,
             conditions.context,
-            steps=steps,
-            guidance=guidance,
-            scheduler=make_scheduler(scheduler, self.settings.schedule) if isinstance(scheduler, str) else scheduler,
-            plan=plan,
-            seed=seed,
-            progress=progress,
-            on_step=on_step,
+            steps,
+            self.settings.guidance_scale,
+            make_scheduler(scheduler, self.settings.schedule) if isinstance(scheduler, str) else scheduler,
+            options,
+            on_step,
         )
 
     @torch.no_grad()

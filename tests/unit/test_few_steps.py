@@ -12,7 +12,7 @@ from torch import Tensor
 
 from magicpose.networks.model import MagicPoseModel
 from magicpose.pipeline import MagicPosePipeline
-from magicpose.sampling import SD15_SCHEDULE, sample
+from magicpose.sampling import SD15_SCHEDULE, SamplerOptions, sample
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 pytest.importorskip("peft", reason="LoRA needs the lora extra")
@@ -55,7 +55,7 @@ def test_with_its_lora_on_a_stock_pipeline(tiny_sd: Path, name: str, scheduler: 
 
     def by_us() -> Tensor:
         model = MagicPoseModel(unet, None, None)
-        latents = sample(model, noise, None, None, context, 4, 1.0, scheduler=name, seed=3)
+        latents = sample(model, noise, None, None, context, 4, 1.0, scheduler=name, options=SamplerOptions(seed=3))
         model.detach()
         return latents
 

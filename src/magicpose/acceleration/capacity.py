@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
 import torch
+from torch import Tensor
 
 from magicpose.networks.model import MagicPoseModel
 
@@ -13,6 +15,7 @@ from magicpose.networks.model import MagicPoseModel
 # first level. Measured for Stable Diffusion 1.5 (512 px, bfloat16): each frame adds 66 in the ControlNet and 39 in the
 # conditional UNet beside the 6 of its residuals; buffers that do not grow with the frames take 0.16 GiB more.
 _MAPS_AT_ONCE = 75
+_BANKS_SHARE = 0.1
 _SHARE = 0.7  # of the free memory: the rest is the bank, the caller's frames, and other programs
 
 _CGROUP_LIMITS = (
@@ -56,3 +59,10 @@ def frames_that_fit(model: MagicPoseModel, height: int, width: int) -> int:
     """Frames of latents [height, width] that one call may hold now; at least 1."""
     device = next(model.unet.parameters()).device
     return max(1, int(_SHARE * free_bytes(device)) // frame_bytes(model, height, width))
+
+
+def banks_fit(bank: Mapping[str, Tensor], count: int) -> bool:
+    """Whether `count` reference banks like `bank` may be kept now, in a tenth of the free memory."""
+    size = sum(states.numel() * states.element_size() for states in bank.values())
+    device = next(iter(bank.values())).device
+    return count * size <= _BANKS_SHARE * free_bytes(device)

@@ -6,7 +6,6 @@ whole or not at all, so the job may be killed at any moment. The folder goes whe
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ from PIL import Image
 
 from magicpose.errors import UserError
 from magicpose.media.files import explained, frame_name
+from magicpose.windows import frame_groups
 
 JOB = "job.json"
 VERSION = 1
@@ -76,11 +76,11 @@ class Job:
     def frame_path(self, index: int) -> Path:
         return self.folder / frame_name(index)
 
-    def groups(self) -> list[range]:
+    def groups(self) -> list[slice]:
         """All groups of frames, in order."""
-        return [range(first, min(first + self.group, self.frames)) for first in range(0, self.frames, self.group)]
+        return frame_groups(self.frames, self.group)
 
-    def groups_left(self) -> list[range]:
+    def groups_left(self) -> list[slice]:
         """Those without latents."""
         return [group for group in self.groups() if not self.latents_path(group.start).is_file()]
 
@@ -110,11 +110,6 @@ class Job:
     def close(self) -> None:
         """The output stands: the folder goes."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def hash_of(value: Any) -> str:
-    """A short hash of plain JSON."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _write(path: Path, data: bytes) -> None:

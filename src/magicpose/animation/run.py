@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ from magicpose.pose.retargeting.diagnosis import Diagnosis, diagnose
 from magicpose.pose.retargeting.repair import repair
 from magicpose.pose.retargeting.retarget import Align, MotionPart, retarget
 from magicpose.progress import Progress, Reporter, Silent
+from magicpose.windows import WindowsName
 
 if TYPE_CHECKING:  # torch loads after everything cheap has been checked
     from torch import Tensor
@@ -62,6 +62,7 @@ class AnimateOptions:
     align: Align = "proportions"
     part: MotionPart = "all"
     repair: bool = True
+    windows: WindowsName = "ring"
     driver: DriverOptions = field(default_factory=DriverOptions)
     grid: bool = False
     batch: int = 8
@@ -130,7 +131,7 @@ def animate(
         maps = _maps(pipe, canvas, motion) if track is None else pipe.draw(track, canvas)
     group = GROUP if pipe.model.motion is None else len(maps)  # windows of motion modules overlap
     job = Job.open(output, settings, len(maps), group, options.overwrite)
-    made = len(list(itertools.chain.from_iterable(job.groups_left())))
+    made = sum(group.stop - group.start for group in job.groups_left())
     _generate(work, pipe, job, canvas, pictures, maps)
     _decode(work, pipe, job)
     with work.stage("write") as progress:
@@ -182,6 +183,7 @@ def _settings(references: Sequence[str | Path], driver: str, options: AnimateOpt
         "guided": [preset.guided_from, preset.guided_to],
         "guidance": options.guidance,
         "temperature": options.temperature,
+        "windows": options.windows,
         "seed": options.seed,
         "prompt": options.prompt,
         "size": options.size,
@@ -274,50 +276,39 @@ def _generate(
     work: _Work, pipe: MagicPosePipeline, job: Job, canvas: Canvas, pictures: Sequence[Image.Image], maps: Maps
 ) -> None:
     """Latents of all groups that have none yet."""
-    from magicpose.sampling import FramePlan
+    from magicpose.sampling import FramePlan, SamplerOptions
 
     options = work.options
     preset = PRESETS[options.preset]
     steps, scheduler = options.steps or preset.steps, options.scheduler or preset.scheduler
-    conditions: Conditions | None = None
-
-    def attempt(batch: int) -> None:
-        nonlocal conditions
-        conditions = conditions or pipe.prepare(pictures, canvas, options.prompt, options.seed, options.temperature)
-        for group in job.groups_left():
-
-            def advance(done: int, _: int, before: int = group.start * steps) -> None:
-                progress(before + done, job.frames * steps)
-
-            latents = pipe.denoise(
-                conditions,
-                maps[group.start : group.stop],
-                steps,
-                _guidance(pipe, options),
-                scheduler,
-                options.seed,
-                FramePlan(batch=batch),
-                advance,
-                _previewer(job, conditions, canvas, pictures[0]) if options.preview else None,
-            )
-            job.save_latents(group.start, latents)
-
+    left = sum(group.stop - group.start for group in job.groups_left())
     with work.stage("generate") as progress:
-        if len(job.groups_left()) < len(job.groups()):
-            kept = job.frames - sum(map(len, job.groups_left()))
-            work.reporter.say(f"going on: {kept} of {job.frames} frames are there already")
-        with_less_memory(attempt, options.batch, work.reporter.say, lambda: _tile(pipe))
+        if left < job.frames:
+            work.reporter.say(f"going on: {job.frames - left} of {job.frames} frames are there already")
+        conditions = with_less_memory(
+            lambda _: pipe.prepare(pictures, canvas, options.prompt, options.seed, options.temperature),
+            1,
+            work.reporter.say,
+            lambda: _tile(pipe),
+        )
+        preview = _previewer(job, conditions, canvas, pictures[0]) if options.preview else None
+
+        def attempt(batch: int) -> None:
+            plan = FramePlan(batch, job.groups_left(), options.windows)
+            told = SamplerOptions(options.seed, _guidance(pipe, options), plan, progress, preview)
+            for group, latents in pipe.denoise_groups(conditions, maps, steps, scheduler, told):
+                job.save_latents(group.start, latents)
+
+        with_less_memory(attempt, options.batch, work.reporter.say)
 
 
-def _previewer(
-    job: Job, conditions: Conditions, canvas: Canvas, reference: Image.Image
-) -> Callable[[slice, Tensor], None]:
+def _previewer(job: Job, conditions: Conditions, canvas: Canvas, reference: Image.Image) -> Callable[[Tensor], None]:
     """Keeps a picture in the job's folder of what the frames that are being made will look like."""
     from magicpose.animation.latent_preview import LatentPreview, contact_sheet
 
     preview = LatentPreview.fit(conditions.references[0], canvas.place(reference.size).apply(reference))
 
-    def write(_: slice, latents: Tensor) -> None:
+    def write(latents: Tensor) -> None:
         write_image(job.folder / PREVIEW, contact_sheet(preview(latents)), overwrite=True)
 
     return write
@@ -328,9 +319,10 @@ def _decode(work: _Work, pipe: MagicPosePipeline, job: Job) -> None:
 
     def attempt(batch: int) -> None:
         for group in job.groups():
-            if all(job.frame_path(index).is_file() for index in group):
+            indices = range(group.start, group.stop)
+            if all(job.frame_path(index).is_file() for index in indices):
                 continue
-            for index, frame in zip(group, pipe.decode(job.load_latents(group.start), batch)):
+            for index, frame in zip(indices, pipe.decode(job.load_latents(group.start), batch)):
                 job.save_frame(index, frame)
                 progress(index + 1, job.frames)
 

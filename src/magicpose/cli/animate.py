@@ -33,6 +33,9 @@ class Options:
     """of the start noise: 1 is the paper's; below, fewer accidents and less detail; default: the model's own"""
     scheduler: str | None = None
     """ddim, dpm++2m, unipc, lcm, tcd; default: the preset's"""
+    windows: Literal["ring", "plain"] = "ring"
+    """how motion modules see a long clip: ring (the original's; its end meets its start), or plain for clips that do
+    not loop"""
     seed: int = 0
     prompt: str = ""
     """words for models that understand them"""
@@ -102,6 +105,7 @@ def run(options: Options) -> None:
         guidance=options.guidance,
         temperature=options.temperature,
         scheduler=options.scheduler,
+        windows=options.windows,
         seed=options.seed,
         prompt=options.prompt,
         size=parse_size(options.size),

@@ -22,13 +22,13 @@ def open_job(folder: Path, settings: dict[str, int] = SETTINGS, overwrite: bool 
 
 def test_latents_and_frames_come_back(tmp_path: Path) -> None:
     job = open_job(tmp_path)
-    assert job.groups() == [range(4), range(4, 8), range(8, 10)] == job.groups_left()
+    assert job.groups() == [slice(0, 4), slice(4, 8), slice(8, 10)] == job.groups_left()
     latents = torch.randn(4, 3, 2, 2)
     job.save_latents(4, latents)
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 6, 3), np.uint8))
     job.save_frame(3, picture)
     again = open_job(tmp_path)
-    assert again.groups_left() == [range(4), range(8, 10)]
+    assert again.groups_left() == [slice(0, 4), slice(8, 10)]
     assert torch.equal(again.load_latents(4), latents)
     assert np.array_equal(np.asarray(again.load_frame(3)), np.asarray(picture))
     again.close()
@@ -67,7 +67,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path) -> None:
             job.save_frame(0, Image.effect_noise((128, 128), 90))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert open_job(tmp_path).groups_left() == [range(4, 8), range(8, 10)]
+    assert open_job(tmp_path).groups_left() == [slice(4, 8), slice(8, 10)]
     assert not job.frame_path(0).exists()
 
 

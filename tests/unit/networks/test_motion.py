@@ -12,7 +12,8 @@ from torch import Tensor
 from magicpose.errors import UserError
 from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.motion import MotionModules
-from magicpose.sampling import FramePlan, sample
+from magicpose.sampling import FramePlan, SamplerOptions, frame_groups, sample
+from magicpose.windows import RingWindows
 
 
 @pytest.fixture
@@ -126,17 +127,16 @@ def test_sampling_moves_with_the_modules_and_leaves_none_behind(unet: Any) -> No
     """Windows shorter than the clip: every frame is visited, and the UNet is plain again afterwards."""
     still = MagicPoseModel(unet, None, None)
     noise, context = torch.randn(6, 4, 8, 8, generator=torch.Generator().manual_seed(2)), torch.ones(1, 3, 16)
-    plan = FramePlan(window=4, stride=2)
-    apart = sample(still, noise, None, None, context, steps=2, guidance_scale=1.0, plan=plan)
-    together = sample(
-        MagicPoseModel(unet, None, None, moving(unet)),
-        noise,
-        None,
-        None,
-        context,
-        steps=2,
-        guidance_scale=1.0,
-        plan=plan,
-    )
+    options = SamplerOptions(plan=FramePlan(windows=RingWindows(4, 2)))
+    mixing = MagicPoseModel(unet, None, None, moving(unet))
+    apart = sample(still, noise, None, None, context, 2, 1.0, options=options)
+    together = sample(mixing, noise, None, None, context, 2, 1.0, options=options)
     assert (together - apart).abs().amax(dim=(1, 2, 3)).min() > 1e-3
-    assert torch.equal(sample(still, noise, None, None, context, steps=2, guidance_scale=1.0, plan=plan), apart)
+    assert torch.equal(sample(still, noise, None, None, context, 2, 1.0, options=options), apart)
+
+
+def test_groups_would_cut_windows_and_are_refused(unet: Any) -> None:
+    mixing = MagicPoseModel(unet, None, None, moving(unet))
+    options = SamplerOptions(plan=FramePlan(groups=frame_groups(6, 3)))
+    with pytest.raises(UserError, match="leave out the groups"):
+        sample(mixing, torch.zeros(6, 4, 8, 8), None, None, torch.ones(1, 3, 16), 1, options=options)
