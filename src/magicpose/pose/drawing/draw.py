@@ -23,16 +23,16 @@ DrawnPart = Literal["body", "hands", "face"]
 ALL_PARTS: tuple[DrawnPart, ...] = ("body", "hands", "face")
 MAX_SIDE = 16384
 
-_FAR = 1e6  # px
-_NATIVE_SIDE = 604  # px: the shorter side at which the sizes below hold
+FAR = 1e6  # px
+NATIVE_SIDE = 604  # px: the shorter side at which the sizes below hold
 
 # Areas measured from OpenCV's hard-edged primitives: a disc of radius r has the area of a true disc of radius
 # r, an ellipse of half-width 4 that of one 0.6 larger all round, a line of thickness 2 is 3 pixels wide.
-_JOINT_RADIUS = 4.0
-_FACE_RADIUS = 3.0
-_LIMB_OVERHANG = 0.6
-_LIMB_HALF_WIDTH = 4.0 + _LIMB_OVERHANG
-_BONE_HALF_WIDTH = 1.5
+JOINT_RADIUS = 4.0
+FACE_RADIUS = 3.0
+LIMB_OVERHANG = 0.6
+LIMB_HALF_WIDTH = 4.0 + LIMB_OVERHANG
+BONE_HALF_WIDTH = 1.5
 
 # Pairs of rows of `Pose.body`, in the order they are painted.
 LIMBS = (
@@ -41,17 +41,17 @@ LIMBS = (
 )  # fmt: skip
 HAND_BONES = tuple((0 if joint % 4 == 1 else joint - 1, joint) for joint in range(1, 21))
 
-_RAINBOW: tuple[Colour, ...] = (
+RAINBOW: tuple[Colour, ...] = (
     (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0),
     (0, 255, 85), (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255), (0, 0, 255), (85, 0, 255),
     (170, 0, 255), (255, 0, 255), (255, 0, 170), (255, 0, 85),
 )  # fmt: skip
-_LIMB_COLOURS: tuple[Colour, ...] = tuple((0.6 * r, 0.6 * g, 0.6 * b) for r, g, b in _RAINBOW)
-_BONE_COLOURS: tuple[Colour, ...] = tuple(
+LIMB_COLOURS: tuple[Colour, ...] = tuple((0.6 * r, 0.6 * g, 0.6 * b) for r, g, b in RAINBOW)
+BONE_COLOURS: tuple[Colour, ...] = tuple(
     (255 * r, 255 * g, 255 * b) for r, g, b in (colorsys.hsv_to_rgb(i / 20, 1, 1) for i in range(20))
 )
-_BLUE: Colour = (0, 0, 255)
-_WHITE: Colour = (255, 255, 255)
+BLUE: Colour = (0, 0, 255)
+WHITE: Colour = (255, 255, 255)
 
 Placed = list[Point | None]  # points in pixels of the canvas, None where absent
 
@@ -75,7 +75,7 @@ def draw_pose(
     _check_size(size)
     check_parts(parts)
     canvas = blank(size)
-    scale = min(size) / _NATIVE_SIDE
+    scale = min(size) / NATIVE_SIDE
 
     def placed(points: Points) -> Placed:
         return place(points, canvas_size or size, size, threshold)
@@ -86,7 +86,7 @@ def draw_pose(
         _paint_hand(canvas, placed(pose.left_hand), scale)
         _paint_hand(canvas, placed(pose.right_hand), scale)
     if "face" in parts:
-        _paint_dots(canvas, placed(pose.face), _FACE_RADIUS * scale, _WHITE)
+        _paint_dots(canvas, placed(pose.face), FACE_RADIUS * scale, WHITE)
     return to_uint8(canvas)
 
 
@@ -123,27 +123,27 @@ def place(points: Points, source: tuple[int, int], target: tuple[int, int], thre
 
     So far away that a point must be a mistake (10^6 px), or not a number, is absent too.
     """
-    near = (np.abs(points[:, :2]) <= _FAR).all(axis=1)
+    near = (np.abs(points[:, :2]) <= FAR).all(axis=1)
     there = (points[:, 2] >= threshold) & (points[:, 2] > 0) & near
     scaled = points[:, :2].astype(np.float64) * (target[0] / source[0], target[1] / source[1])
     return [(x, y) if seen else None for (x, y), seen in zip(scaled.tolist(), there.tolist())]
 
 
 def _paint_body(canvas: Canvas, body: Placed, scale: float) -> None:
-    for (i, j), colour in zip(LIMBS, _LIMB_COLOURS):
+    for (i, j), colour in zip(LIMBS, LIMB_COLOURS):
         start, end = body[i], body[j]
         if start and end:
-            fill_limb(canvas, start, end, _LIMB_HALF_WIDTH * scale, _LIMB_OVERHANG * scale, colour)
-    joints = [(point, colour) for point, colour in zip(body, _RAINBOW) if point]
-    fill_discs(canvas, [point for point, _ in joints], _JOINT_RADIUS * scale, [colour for _, colour in joints])
+            fill_limb(canvas, start, end, LIMB_HALF_WIDTH * scale, LIMB_OVERHANG * scale, colour)
+    joints = [(point, colour) for point, colour in zip(body, RAINBOW) if point]
+    fill_discs(canvas, [point for point, _ in joints], JOINT_RADIUS * scale, [colour for _, colour in joints])
 
 
 def _paint_hand(canvas: Canvas, hand: Placed, scale: float) -> None:
-    for (i, j), colour in zip(HAND_BONES, _BONE_COLOURS):
+    for (i, j), colour in zip(HAND_BONES, BONE_COLOURS):
         start, end = hand[i], hand[j]
         if start and end:
-            fill_bone(canvas, start, end, _BONE_HALF_WIDTH * scale, colour)
-    _paint_dots(canvas, hand, _JOINT_RADIUS * scale, _BLUE)
+            fill_bone(canvas, start, end, BONE_HALF_WIDTH * scale, colour)
+    _paint_dots(canvas, hand, JOINT_RADIUS * scale, BLUE)
 
 
 def _paint_dots(canvas: Canvas, points: Placed, radius: float, colour: Colour) -> None:
