@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from magicpose.pose.drawing import draw
+from magicpose.pose.drawing.raster import Colour
 from magicpose.pose.keypoints import FACE, LEFT_HAND, N_POINTS, RIGHT_HAND, THRESHOLD
 
 DISC, BONE, LIMB = 0, 1, 2
@@ -56,7 +57,7 @@ class Shapes:
 
 def recipe() -> Recipe:
     """Limbs, body joints, then bones and joints of the left and of the right hand, then the face."""
-    rows: list[tuple[int, int, int, float, draw.Colour]] = []
+    rows: list[tuple[int, int, int, float, Colour]] = []
     for (i, j), colour in zip(draw.LIMBS, draw.LIMB_COLOURS, strict=False):
         rows.append((LIMB, i, j, draw.LIMB_HALF_WIDTH, colour))
     rows += [(DISC, i, i, draw.JOINT_RADIUS, colour) for i, colour in enumerate(draw.RAINBOW)]
