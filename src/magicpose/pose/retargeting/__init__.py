@@ -1,1 +1,0 @@
-"""Repair, judgement and fitting of a motion to a person."""

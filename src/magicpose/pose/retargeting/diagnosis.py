@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magicpose.errors import UserError
+from magicpose.media.canvas import Size
 from magicpose.pose.keypoints import FACE, Pose, PoseTrack, on_canvas
 from magicpose.pose.retargeting.placement import NECK
+from magicpose.pose.retargeting.portrait import Portrait
 from magicpose.pose.retargeting.proportions import BONES, HIP_CENTRE, NAMES
-from magicpose.pose.retargeting.retarget import MeasuredBody, retarget
+from magicpose.pose.retargeting.retarget import MeasuredBody, located, retarget
 
 Level = Literal["ok", "warn", "refuse"]
 _ORDER: tuple[Level, ...] = ("ok", "warn", "refuse")
@@ -166,16 +168,16 @@ _CHECKS: tuple[Callable[[_Case], Finding | None], ...] = (
 )  # fmt: skip
 
 
-def diagnose(track: PoseTrack, to: Pose, size: tuple[int, int] | None = None) -> Diagnosis:
+def diagnose(track: PoseTrack, to: Pose | Portrait, size: Size | None = None) -> Diagnosis:
     """What to expect of `retarget(track, to, size)`. After a refusal only that is reported."""
-    size = size or track.size
+    pose, size = located(to, size, track)
     if not len(track):
         return Diagnosis((Finding("refuse", "person", "the driver has 0 frames", 0.0),))
     driver = MeasuredBody.of(on_canvas(track.stacked(), track.size, size))
-    reference = MeasuredBody.of(to.stacked()[None])
+    reference = MeasuredBody.of(pose.stacked()[None])
     result: NDArray[np.float32] | None = None
     with suppress(UserError):  # nothing in common: `_in_common` says so
-        result = retarget(track, to, size).stacked()
+        result = retarget(track, pose, size).stacked()
     case = _Case(driver, reference, size, result)
     findings: list[Finding] = []
     for check in _CHECKS:

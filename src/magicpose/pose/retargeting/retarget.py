@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magicpose.errors import UserError
+from magicpose.media.canvas import Size
 from magicpose.pose.keypoints import BODY, FACE, LEFT_HAND, RIGHT_HAND, THRESHOLD, Points, Pose, PoseTrack, on_canvas
 from magicpose.pose.retargeting import head as heads
 from magicpose.pose.retargeting.placement import MOST_FRAMES, NECK, filled, shift
+from magicpose.pose.retargeting.portrait import Portrait
 from magicpose.pose.retargeting.proportions import HIP_CENTRE, NAMES, Proportions, measure, ratios, with_hip_centre
 
 Align = Literal["off", "place", "proportions"]
@@ -210,16 +212,24 @@ def _only_expression(driver: MeasuredBody, reference: MeasuredBody) -> Floats:
     return out
 
 
+def located(to: Pose | Portrait, size: Size | None, track: PoseTrack) -> tuple[Pose, Size]:
+    """The reference's pose and its canvas: as given, else the portrait's own, else that of `track`."""
+    if isinstance(to, Portrait):
+        return to.pose, size or to.size
+    return to, size or track.size
+
+
 def retarget(
     track: PoseTrack,
-    to: Pose,
+    to: Pose | Portrait,
     size: tuple[int, int] | None = None,
     align: Align = "proportions",
     part: MotionPart = "all",
 ) -> PoseTrack:
     """`track`'s motion for the person of `to`, on the reference's canvas of `size` = (width, height) pixels.
 
-    `size`: by default the track's own; another one takes the track over scaled to fit, centred.
+    `to`: a `Portrait`, which knows its canvas, or a `Pose` with its `size`. Without either size the pose is taken to be
+    on the track's own canvas. On another canvas the track is scaled to fit, centred, before anything else.
     `align`: "proportions" fits bone lengths, head, face and place to the reference; "place" only size and place;
     "off" changes nothing. `part`: "all"; "body" leaves the reference's expression; "face" takes the expression
     alone, on the reference as it stands. Points that the driver lacks stay absent.
@@ -231,13 +241,13 @@ def retarget(
     """
     if not len(track):
         raise UserError("The driver has no frames: detect poses in another video, or load another track.")
-    size = size or track.size
+    reference_pose, size = located(to, size, track)
     points = on_canvas(track.stacked(), track.size, size)
     if align == "off":
         if part != "all":
             raise UserError(f"part={part!r} needs an alignment: use align='place' or 'proportions'.")
         return PoseTrack.from_stacked(points, size, track.fps, track.source)
-    driver, reference = MeasuredBody.of(points), MeasuredBody.of(to.stacked()[None])
+    driver, reference = MeasuredBody.of(points), MeasuredBody.of(reference_pose.stacked()[None])
     if part == "face":
         fitted = _only_expression(driver, reference)
     else:
