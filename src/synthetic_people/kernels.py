@@ -121,9 +121,15 @@ def normals(points, faces, out):  # type: ignore[no-untyped-def]
 
 
 @njit
-def first_sample(low):  # type: ignore[no-untyped-def]
-    """The first sample whose centre is not before `low`."""
-    return max(0, math.ceil(low - 0.5))
+def span(a, b, c, size):  # type: ignore[no-untyped-def]
+    """First and last of `size` samples whose centres lie between the smallest and the largest of three coordinates."""
+    return max(0, math.ceil(min(a, b, c) - 0.5)), min(size - 1, math.floor(max(a, b, c) - 0.5))
+
+
+@njit
+def doubled_area(ax, ay, bx, by, cx, cy):  # type: ignore[no-untyped-def]
+    """Twice the signed area of a triangle; with one corner moved to a sample, the share of that corner's weight."""
+    return (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
 
 
 @njit
@@ -149,13 +155,11 @@ def rasterise(points, surface, strands, ragged, depth, triangle, barycentric):  
         by = points[b, 1]
         cx = points[c, 0]
         cy = points[c, 1]
-        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        area = doubled_area(ax, ay, bx, by, cx, cy)
         if area == 0.0 or (one_sided[t] == 1 and area > 0):  # y runs down: front faces turn negative
             continue
-        x0 = first_sample(min(ax, bx, cx))
-        y0 = first_sample(min(ay, by, cy))
-        x1 = min(width - 1, math.floor(max(ax, bx, cx) - 0.5))
-        y1 = min(height - 1, math.floor(max(ay, by, cy) - 0.5))
+        x0, x1 = span(ax, bx, cx, width)
+        y0, y1 = span(ay, by, cy, height)
         if x0 > x1 or y0 > y1:
             continue
         az = points[a, 2]
@@ -175,10 +179,10 @@ def rasterise(points, surface, strands, ragged, depth, triangle, barycentric):  
             py = y + 0.5
             for x in range(x0, x1 + 1):
                 px = x + 0.5
-                w1 = ((px - ax) * (cy - ay) - (py - ay) * (cx - ax)) * inverse
+                w1 = doubled_area(ax, ay, px, py, cx, cy) * inverse
                 if w1 < 0:
                     continue
-                w2 = ((bx - ax) * (py - ay) - (by - ay) * (px - ax)) * inverse
+                w2 = doubled_area(ax, ay, bx, by, px, py) * inverse
                 if w2 < 0:
                     continue
                 w0 = 1.0 - w1 - w2
@@ -227,20 +231,18 @@ def rasterise_depth(points, faces, depth):  # type: ignore[no-untyped-def]
         by = points[b, 1]
         cx = points[c, 0]
         cy = points[c, 1]
-        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        area = doubled_area(ax, ay, bx, by, cx, cy)
         if area == 0.0:
             continue
         inverse = 1.0 / area
-        x0 = first_sample(min(ax, bx, cx))
-        y0 = first_sample(min(ay, by, cy))
-        x1 = min(n - 1, math.floor(max(ax, bx, cx) - 0.5))
-        y1 = min(n - 1, math.floor(max(ay, by, cy) - 0.5))
+        x0, x1 = span(ax, bx, cx, n)
+        y0, y1 = span(ay, by, cy, n)
         for y in range(y0, y1 + 1):
             for x in range(x0, x1 + 1):
-                w1 = ((x + 0.5 - ax) * (cy - ay) - (y + 0.5 - ay) * (cx - ax)) * inverse
+                w1 = doubled_area(ax, ay, x + 0.5, y + 0.5, cx, cy) * inverse
                 if w1 < 0:
                     continue
-                w2 = ((bx - ax) * (y + 0.5 - ay) - (by - ay) * (x + 0.5 - ax)) * inverse
+                w2 = doubled_area(ax, ay, bx, by, x + 0.5, y + 0.5) * inverse
                 if w2 < 0 or w1 + w2 > 1:
                     continue
                 z = (1 - w1 - w2) * points[a, 2] + w1 * points[b, 2] + w2 * points[c, 2]
