@@ -25,7 +25,7 @@ from magicpose.checkpoints.compatibility import check_base, check_fit
 from magicpose.checkpoints.folder import read_folder, write_folder
 from magicpose.checkpoints.hub import find_model
 from magicpose.checkpoints.original.read import Components
-from magicpose.checkpoints.original.weight_files import replacing_folder
+from magicpose.checkpoints.original.weight_files import replacing_model
 from magicpose.checkpoints.settings import PAPER_GUIDANCE, ModelSettings
 from magicpose.errors import UserError
 from magicpose.media.canvas import Canvas, Size
@@ -174,7 +174,7 @@ class MagicPosePipeline:
             text_encoder=self.text_encoder,
             motion=self.model.motion.adapter if isinstance(self.model.motion, MotionModules) else None,
         )
-        with tempfile.TemporaryDirectory() as scratch, replacing_folder(Path(folder)) as fresh:
+        with tempfile.TemporaryDirectory() as scratch, replacing_model(Path(folder)) as fresh:
             copied = {name: Path(scratch) / name for name in ("tokenizer", "scheduler")}
             self.tokenizer.save_pretrained(copied["tokenizer"])
             make_scheduler("ddim", self.settings.schedule).save_pretrained(copied["scheduler"])
