@@ -16,8 +16,8 @@ from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 
-from magicpose.caching import cache_folder
 from magicpose.errors import UserError
+from magicpose.files import cache_folder
 from magicpose.model import MagicPoseModel
 
 _BLOCKS = (ResnetBlock2D, BasicTransformerBlock)

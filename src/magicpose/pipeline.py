@@ -20,7 +20,7 @@ from magicpose.appearance import AppearanceControl
 from magicpose.arithmetic import Arithmetic, use_arithmetic
 from magicpose.autoencoder import stride
 from magicpose.compiling import compile_networks, restore_networks
-from magicpose.conversion.files import replacing_folder
+from magicpose.conversion.files import replacing_model
 from magicpose.conversion.folder import read_folder, write_folder
 from magicpose.conversion.original import Components
 from magicpose.errors import UserError
@@ -165,7 +165,7 @@ class MagicPosePipeline:
             text_encoder=self.text_encoder,
             motion=self.model.motion.adapter if isinstance(self.model.motion, MotionModules) else None,
         )
-        with tempfile.TemporaryDirectory() as scratch, replacing_folder(Path(folder)) as fresh:
+        with tempfile.TemporaryDirectory() as scratch, replacing_model(Path(folder)) as fresh:
             copied = {name: Path(scratch) / name for name in ("tokenizer", "scheduler")}
             self.tokenizer.save_pretrained(copied["tokenizer"])
             make_scheduler("ddim", self.settings.schedule).save_pretrained(copied["scheduler"])

@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import pickle
 import re
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +18,7 @@ import torch
 from torch import Tensor
 
 from magicpose.errors import UserError
+from magicpose.files import replacing, replacing_folder
 
 PICKLES = (".ckpt", ".pth", ".th", ".pt", ".bin")
 WEIGHT_SUFFIXES = (".safetensors", *PICKLES)
@@ -147,37 +146,13 @@ def write_state_dict(state: Mapping[str, Tensor], path: Path, made_from: str) ->
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place only if all goes well."""
-    with _scratch(path) as scratch:
-        yield scratch / path.name
-        (scratch / path.name).replace(path)
-
-
-@contextlib.contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder: no half-written one is ever left, and an old one goes only once the new one stands.
+def replacing_model(path: Path) -> Iterator[Path]:
+    """A fresh folder that takes the place of the model folder `path` once it is complete.
 
     Raises:
         UserError: `path` holds something else than a model folder, which must not be lost.
     """
     if path.exists() and not (path / "model_index.json").is_file() and not (path.is_dir() and not any(path.iterdir())):
         raise UserError(f"{path}: holds something else than a model, which would be lost; choose another name")
-    with _scratch(path) as scratch:
-        fresh, old = scratch / "new", scratch / "old"
-        fresh.mkdir()
+    with replacing_folder(path) as fresh:
         yield fresh
-        if path.exists():
-            path.replace(old)
-        fresh.replace(path)
-
-
-@contextlib.contextmanager
-def _scratch(path: Path) -> Iterator[Path]:
-    """A hidden folder on the same disk as `path`, gone afterwards whatever happens."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch)

@@ -24,7 +24,7 @@ from magicpose.conversion.files import (
     check_finite,
     check_memory,
     read_state_dict,
-    replacing_folder,
+    replacing_model,
     tensor_bytes,
     write_state_dict,
 )
@@ -88,7 +88,7 @@ def convert(
         if destination.suffix.lower() in WEIGHT_SUFFIXES:
             write_state_dict(export_original(parts), destination, made_from)
         else:
-            with replacing_folder(destination) as fresh:
+            with replacing_model(destination) as fresh:
                 write_folder(parts, fresh, copied, made_from)
     except OSError as error:
         raise UserError(f"{destination}: cannot be written ({error.strerror}); choose another place") from error

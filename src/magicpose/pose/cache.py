@@ -1,6 +1,6 @@
 """Detected people kept on disk under a hash of what they were detected in and how, so that nothing is done twice.
 
-One pose document per entry, in `magicpose.caching.cache_folder("poses")` unless told otherwise.
+One pose document per entry, in `magicpose.files.cache_folder("poses")` unless told otherwise.
 Deleting it is always safe, and so are several processes at once: entries appear whole or not at all.
 """
 

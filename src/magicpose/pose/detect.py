@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from magicpose.caching import cache_folder as folder_of
 from magicpose.errors import UserError
+from magicpose.files import cache_folder as folder_of
 from magicpose.media import IMAGE_SUFFIXES, list_images, probe, read_image, read_video
 from magicpose.media.files import MediaWarning, PathLike, check_input
 from magicpose.pose import cache as store
@@ -137,7 +137,7 @@ def detect_people(
     Where somebody is away their pose is empty. `detector`: "auto", "mediapipe", "dwpose", or a detector of your own
     (a fresh one). `fps`, `start`, `end` (seconds) and `max_frames` choose frames as `media.read_video` does.
     `weights`: folder with the networks of `dwpose`. Results are kept in `cache_folder` (default:
-    `caching.cache_folder("poses")`) and found again by the content of the source, whatever its name; `cache=False`
+    `files.cache_folder("poses")`) and found again by the content of the source, whatever its name; `cache=False`
     neither reads nor writes it. `progress(done, total)` is called after each frame.
 
     Raises UserError if the source cannot be read, or the detector cannot be had.
