@@ -6,108 +6,21 @@ sees exactly what the interrupted one would have seen, and every rank sees somet
 
 from __future__ import annotations
 
-import json
-import queue
-import threading
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from magicpose.errors import UserError
 from magicpose.pose.augment import mask_parts, mirrored
 from magicpose.pose.drawing.draw import draw_pose
 from magicpose.pose.keypoints import Pose
 from magicpose.training.config import TrainConfig
 from magicpose.training.correspondence import matches
+from magicpose.training.data.clips import ClipFolder
+from magicpose.training.data.square import Square
 from magicpose.training.stages import Stage
-
-T = TypeVar("T")
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
-
-
-@dataclass(frozen=True)
-class ClipFolder:
-    """One person through some frames, all of one size."""
-
-    folder: Path
-    frames: tuple[Path, ...]
-    keypoints: NDArray[np.float32]  # [frames, 130, 3], pixels of the frames
-    size: tuple[int, int]
-    caption: str
-
-    def places(self) -> NDArray[np.float32]:
-        """Where on the person each frame shows what: [frames, h, w, 3], see `correspondence.matches`.
-
-        UserError where the clip was written without.
-        """
-        path = self.folder / "places.npz"
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                return np.asarray(stored["places"], np.float32)
-        except (OSError, ValueError, KeyError) as error:
-            hint = "only synthetic people have it (render with --places); set loss.correspondence_weight to 0"
-            raise UserError(f"{path} cannot be read: {hint}") from error
-
-    def pose(self, index: int) -> Pose:
-        """The keypoints of one frame."""
-        return Pose.from_stacked(self.keypoints[index])
-
-
-def find_clips(root: Path) -> list[ClipFolder]:
-    """Every complete clip below `root`, sorted by name; UserError when there is none."""
-    clips = [_read_clip(path.parent) for path in sorted(root.glob("*/keypoints.npz"))]
-    if not clips:
-        raise UserError(f"no clips in {root}: expected folders with numbered frames and keypoints.npz inside")
-    return clips
-
-
-def _read_clip(folder: Path) -> ClipFolder:
-    frames = tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES))
-    with np.load(folder / "keypoints.npz", allow_pickle=False) as stored:
-        keypoints = np.asarray(stored["keypoints"], np.float32)
-        width, height = (int(side) for side in stored["size"])
-    if len(frames) != len(keypoints):
-        raise UserError(f"{folder} holds {len(frames)} frames but keypoints for {len(keypoints)}")
-    about = folder / "clip.json"
-    caption = json.loads(about.read_text()).get("caption", "") if about.is_file() else ""
-    return ClipFolder(folder, frames, keypoints, (width, height), caption)
-
-
-@dataclass(frozen=True)
-class Square:
-    """The one crop that reference, target and pose map of a clip share: the largest central square, resized."""
-
-    left: float
-    top: float
-    side: float
-
-    @classmethod
-    def of(cls, size: tuple[int, int]) -> Square:
-        side = min(size)
-        return cls((size[0] - side) / 2, (size[1] - side) / 2, side)
-
-    def image(self, path: Path, size_px: int) -> NDArray[np.uint8]:
-        """RGB uint8 [size_px, size_px, 3]"""
-        with Image.open(path) as opened:
-            picture = opened.convert("RGB")
-        box = (self.left, self.top, self.left + self.side, self.top + self.side)
-        if picture.size != (size_px, size_px):
-            picture = picture.resize((size_px, size_px), Image.Resampling.LANCZOS, box=box)
-        return np.asarray(picture)
-
-    def keypoints(self, points: NDArray[np.float32], size_px: int) -> NDArray[np.float32]:
-        """The same crop of [..., 130, 3] keypoints."""
-        moved = points.copy()
-        moved[..., 0] = (points[..., 0] - self.left) * size_px / self.side
-        moved[..., 1] = (points[..., 1] - self.top) * size_px / self.side
-        return moved
 
 
 @dataclass(frozen=True)
@@ -139,7 +52,7 @@ def image_batch(clips: list[ClipFolder], config: TrainConfig, step: int, rank: i
         clip = clips[rng.integers(len(clips))]
         index = int(rng.integers(len(clip.frames)))
         crop = Square.of(clip.size)
-        image, points = crop.image(clip.frames[index], size), crop.keypoints(clip.keypoints[index], size)
+        image, points = crop.image(clip.picture(index), size), crop.keypoints(clip.keypoints[index], size)
         if config.data.flip and rng.random() < 0.5:
             image, points = image[:, ::-1], mirrored(Pose.from_stacked(points), size).stacked()
         images.append(image)
@@ -177,7 +90,7 @@ def latent_batch(data: LatentClips, stage: Stage, config: TrainConfig, step: int
     if stage.reference and not dropped:
         reference = torch.stack([data.latents[c][f] for c, f in zip(chosen, reference_frames)]).float()
         if stage.pose and config.loss.correspondence_weight:
-            places = [data.clips[c].places() for c in chosen]
+            places = [data.clips[c].surface() for c in chosen]
             cells = latents.shape[-1]
             pairs = zip(places, target_frames, reference_frames)
             found = torch.from_numpy(np.stack([matches(p[f], p[r], cells) for p, fs, r in pairs for f in fs]))
@@ -212,34 +125,3 @@ def draw_maps(
             pose = mask_parts(pose, rng, config.conditions.face_mask, config.conditions.hand_mask)
         maps.append(draw_pose(pose, (map_px, map_px), canvas))
     return torch.from_numpy(np.stack(maps)).permute(0, 3, 1, 2).float() / 255
-
-
-def prefetch(make: Callable[[int], T], first: int, last: int, ahead: int = 4) -> Iterator[tuple[int, T]]:
-    """`(step, make(step))` for first <= step < last, prepared by a thread a few steps ahead."""
-    ready: queue.Queue[tuple[int, T] | BaseException] = queue.Queue(ahead)
-    stop = threading.Event()
-
-    def work() -> None:
-        try:
-            for step in range(first, last):
-                item = (step, make(step))
-                while not stop.is_set():
-                    try:
-                        ready.put(item, timeout=0.5)
-                        break
-                    except queue.Full:
-                        continue
-                if stop.is_set():
-                    return
-        except Exception as error:  # handed to the training thread, which raises it
-            ready.put(error)
-
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        for _ in range(first, last):
-            item = ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
