@@ -23,11 +23,12 @@ from magicpose.media.canvas import Size
 from magicpose.media.formats import format_of
 from magicpose.memory import with_less_memory
 from magicpose.pose.cache import hash_files
-from magicpose.pose.detect import choose_detector, detect_pose
-from magicpose.pose.diagnosis import Diagnosis, diagnose
+from magicpose.pose.detect import choose_detector, detect_people
 from magicpose.pose.keypoints import Pose, PoseTrack
-from magicpose.pose.retarget import Align, Part, retarget
-from magicpose.pose.smooth import repair
+from magicpose.pose.retarget import Align, MotionPart
+from magicpose.pose.retargeting.fit import FitOptions, fit_motion
+from magicpose.pose.retargeting.portrait import Portrait, detect_portrait
+from magicpose.pose.smooth import RepairOptions
 from magicpose.presets import PRESETS, PresetName, check_temperature
 from magicpose.progress import Progress, Reporter, Silent
 from magicpose.windows import WindowsName
@@ -60,7 +61,7 @@ class AnimateOptions:
     prompt: str = ""
     size: int | Size | None = None
     align: Align = "proportions"
-    part: Part = "all"
+    part: MotionPart = "all"
     repair: bool = True
     windows: WindowsName = "ring"
     driver: DriverOptions = field(default_factory=DriverOptions)
@@ -120,10 +121,10 @@ def animate(
         motion = read_driver(str(driver), options.driver, progress)
         settings = _settings(references, str(driver), options)  # hashes the driver: after what is too large was refused
         needs_pose = motion.track is not None and options.align != "off"
-        person = _reference_pose(references[0], options) if needs_pose else Pose()
+        reference = _portrait(work, references) if needs_pose else Portrait(Pose(), pictures[0].size)
     if needs_pose or motion.pictures is not None:
         work.reporter.say(f"note: poses found by {choose_detector(options.driver.detector)}")
-    track = _fitted(work, motion, person, pictures[0].size)
+    track = _fitted(work, motion, reference)
     with work.stage("load"):
         pipe = _load(options)
     canvas = pipe.canvas(pictures[0].size, options.size)
@@ -174,6 +175,7 @@ def _settings(references: Sequence[str | Path], driver: str, options: AnimateOpt
         "person": read.person,
         "detector": choose_detector(read.detector),
         "maps": read.maps,
+        "canvas": read.canvas,
         "align": options.align,
         "part": options.part,
         "repair": options.repair,
@@ -201,34 +203,31 @@ def _weights_stamp(folder: Path) -> list[list[Any]]:
     return [[str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
 
-def _reference_pose(path: str | Path, options: AnimateOptions) -> Pose:
+def _portrait(work: _Work, references: Sequence[str | Path]) -> Portrait:
+    """The person of the first reference. Says which of the others show nobody."""
+    detector = work.options.driver.detector
     try:
-        return detect_pose(path, options.driver.detector)
+        portrait = detect_portrait(references[0], detector)
     except UserError as error:
         raise UserError(f"{error}; or pass --align off to take the driver's poses as they are") from error
+    for path in references[1:]:
+        if not detect_people(path, detector):
+            work.reporter.say(f"note: no person found in {path}: it tells nothing of the person; give another picture")
+    return portrait
 
 
-def _fitted(work: _Work, motion: Driver, person: Pose, picture: Size) -> PoseTrack | None:
+def _fitted(work: _Work, motion: Driver, reference: Portrait) -> PoseTrack | None:
     """The motion on the canvas of the reference picture; None where the driver brings maps."""
     if motion.track is None:
         return None
-    options, track = work.options, motion.track
-    if options.repair and motion.pictures is not None:  # motions and documents are taken at their word
-        with work.stage("repair"):
-            track = repair(track)
+    options = work.options
     with work.stage("retarget"):
-        if options.align != "off":
-            _judge(work.reporter, diagnose(track, person, picture), detected=motion.pictures is not None)
-        return retarget(track, person, picture, options.align, options.part)
-
-
-def _judge(reporter: Reporter, diagnosis: Diagnosis, detected: bool) -> None:
-    """Stops at what cannot work; says what is doubtful, of a motion that was detected."""
-    for finding in diagnosis.findings:
-        if finding.level == "refuse":
-            raise UserError(f"this driver does not fit this reference: {finding.reason}; or pass --align off")
-        if detected:
-            reporter.say(f"note: {finding.reason}")
+        fixed = RepairOptions() if options.repair and motion.detected else None
+        fitted = fit_motion(motion.track, reference, FitOptions(options.align, options.part, fixed))
+    if not motion.built_in:
+        for finding in fitted.diagnosis.findings:
+            work.reporter.say(f"note: {finding.reason}")
+    return fitted.track
 
 
 def _load(options: AnimateOptions) -> MagicPosePipeline:

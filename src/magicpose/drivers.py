@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 from magicpose.errors import UserError
 from magicpose.media import IMAGE_SUFFIXES, AudioSource, exact_fps, list_images, probe, read_image, read_video
+from magicpose.media.canvas import Size
 from magicpose.motions import MOTIONS, load_motion
 from magicpose.pose.cache import hash_files
 from magicpose.pose.detect import PICTURE_FPS, detect_poses
 from magicpose.pose.document import load_person
-from magicpose.pose.keypoints import PoseTrack
-from magicpose.pose.people import Person
+from magicpose.pose.keypoints import PersonChoice, PoseTrack
 from magicpose.progress import Progress
 
 Frame = NDArray[np.uint8]  # [H, W, 3]
 
-MAX_FRAMES = 36_000  # twenty minutes at 30 frames per second
+MAX_DRIVER_FRAMES = 36_000  # twenty minutes at 30 frames per second
 _FRAMES_JUDGED = 8  # a clip of pose maps may begin with empty ones
 _BLACK, _LIT = 24, 64  # grey levels
 _HUES = 12
@@ -36,10 +36,12 @@ class DriverOptions:
     fps: float | None = None
     start: float | None = None
     end: float | None = None
-    person: Person = "largest"
+    person: PersonChoice = "largest"
     detector: str = "auto"
     maps: bool | None = None
     """Pictures are rendered pose maps; None: judged by the first of them."""
+    canvas: Size | None = None
+    """(width, height) in pixels that a pose document refers to, where it does not state it."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +54,33 @@ class Driver:
     maps: Callable[[], Iterator[Frame]] | None = None
     pictures: Callable[[], Iterator[Frame]] | None = None
     audio: AudioSource | None = None
+    built_in: bool = False
+
+    @property
+    def detected(self) -> bool:
+        """Whether a detector made the track; keypoints that were given are taken at their word."""
+        return self.track is not None and self.pictures is not None
 
 
 def read_driver(source: str, options: DriverOptions, progress: Progress | None = None) -> Driver:
     """The driver named `source`. Raises UserError if it is nothing known, cannot be read, or shows nobody."""
     path = Path(source)
+    if options.canvas is not None and not is_document(path):
+        raise UserError(f"{source} is no pose document: --canvas does not apply to it")
     if not path.exists():
         if source in MOTIONS:
-            return _from_track(source, load_motion(source), options)
+            return replace(_from_track(source, load_motion(source), options), built_in=True)
         kind = "file or folder" if path.suffix or len(path.parts) > 1 else "file, folder or built-in motion"
         raise UserError(f"there is no {kind} {source!r}; built-in motions: {', '.join(MOTIONS)}")
-    if path.suffix.lower() == ".json" or (path.is_dir() and any(path.glob("*_keypoints.json"))):
-        track = load_person(path, options.person, fps=options.fps or PICTURE_FPS)
+    if is_document(path):
+        track = load_person(path, options.person, size=options.canvas, fps=options.fps or PICTURE_FPS)
         return _from_track(path.name, track, options)
     return _from_pictures(path, options, progress)
+
+
+def is_document(path: Path) -> bool:
+    """Whether `path` is read as keypoints: a JSON file or a folder of OpenPose frames."""
+    return path.suffix.lower() == ".json" or (path.is_dir() and any(path.glob("*_keypoints.json")))
 
 
 def fingerprint(source: str) -> str:
@@ -140,9 +155,9 @@ def _from_pictures(path: Path, options: DriverOptions, progress: Progress | None
 
 
 def _check_length(name: str, frames: int) -> None:
-    if frames > MAX_FRAMES:
+    if frames > MAX_DRIVER_FRAMES:
         raise UserError(
-            f"{name} has about {frames} frames, more than {MAX_FRAMES}: choose a part with --start and --end"
+            f"{name} has about {frames} frames, more than {MAX_DRIVER_FRAMES}: choose a part with --start and --end"
         )
 
 

@@ -59,6 +59,8 @@ class Options:
     """auto, mediapipe or dwpose"""
     maps: bool | None = None
     """the driver's pictures are rendered pose maps (default: judged by the first)"""
+    canvas: str | None = None
+    """512x768: the canvas that a pose document refers to, where it does not state it"""
     grid: bool = False
     """show reference, driver, pose and result side by side"""
     batch: int = 8
@@ -80,7 +82,7 @@ class Options:
 
 def run(options: Options) -> None:
     from magicpose.animation import AnimateOptions, animate
-    from magicpose.cli.arguments import parse_person, parse_size
+    from magicpose.cli.arguments import parse_canvas, parse_person, parse_size
     from magicpose.cli.bars import Bars
     from magicpose.drivers import DriverOptions
     from magicpose.errors import UserError
@@ -88,7 +90,13 @@ def run(options: Options) -> None:
     if len(options.inputs) < 2:
         raise UserError("name at least one picture of a person and then a driver, such as: me.jpg dance -o out.mp4")
     driver = DriverOptions(
-        options.fps, options.start, options.end, parse_person(options.person), options.detector, options.maps
+        fps=options.fps,
+        start=options.start,
+        end=options.end,
+        person=parse_person(options.person),
+        detector=options.detector,
+        maps=options.maps,
+        canvas=parse_canvas(options.canvas),
     )
     chosen = AnimateOptions(
         model=options.model,

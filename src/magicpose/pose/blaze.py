@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class Detection:
     """One find, in units of the input's side: `box` (left, top, right, bottom), `keypoints` [K, 2]."""
 
     score: float
-    box: Floats
-    keypoints: Floats
+    box: Floats32
+    keypoints: Floats32
 
 
-def anchor_centres(size_px: int, layers: tuple[tuple[int, int], ...]) -> Floats:
+def anchor_centres(size_px: int, layers: tuple[tuple[int, int], ...]) -> Floats32:
     """[anchors, 2] in units of the side; `layers`: (stride in pixels, anchors per cell) in the network's order."""
     grids = []
     for stride, count in layers:
@@ -35,7 +35,7 @@ def anchor_centres(size_px: int, layers: tuple[tuple[int, int], ...]) -> Floats:
 
 
 def decode(
-    raw: Floats, logits: Floats, anchors: Floats, size_px: int, min_score: float = 0.5, max_overlap: float = 0.3
+    raw: Floats32, logits: Floats32, anchors: Floats32, size_px: int, min_score: float = 0.5, max_overlap: float = 0.3
 ) -> list[Detection]:
     """The finds, best first.
 
@@ -52,7 +52,7 @@ def decode(
     return _merge(rows.astype(np.float32), scores[kept], max_overlap)
 
 
-def _merge(rows: Floats, scores: Floats, max_overlap: float) -> list[Detection]:
+def _merge(rows: Floats32, scores: Floats32, max_overlap: float) -> list[Detection]:
     """Non-maximum suppression in which the suppressed ones vote: `rows` [N, 4 + 2K], `scores` descending."""
     found: list[Detection] = []
     while len(rows):
@@ -64,7 +64,7 @@ def _merge(rows: Floats, scores: Floats, max_overlap: float) -> list[Detection]:
     return found
 
 
-def overlap(box: Floats, boxes: Floats) -> Floats:
+def overlap(box: Floats32, boxes: Floats32) -> Floats32:
     """Intersection over union of `box` [4] with `boxes` [N, 4]."""
     low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
     shared = np.clip(high - low, 0, None).prod(1)
@@ -73,12 +73,12 @@ def overlap(box: Floats, boxes: Floats) -> Floats:
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
-def sigmoid(logits: Floats) -> Floats:
+def sigmoid(logits: Floats32) -> Floats32:
     """The logistic function."""
     return (1 / (1 + np.exp(-np.clip(logits, -100, 100).astype(np.float64)))).astype(np.float32)
 
 
-def refine(points: Floats, heat: Floats, window: int = 7, min_peak: float = 0.5) -> Floats:
+def refine(points: Floats32, heat: Floats32, window: int = 7, min_peak: float = 0.5) -> Floats32:
     """Points [N, 2] of the unit square moved to the mean of their heat map [h, w, >= N] (logits) around them.
 
     Where the map stays below `min_peak` there, the point stays. A cell's coordinate is its left upper corner:

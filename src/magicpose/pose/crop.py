@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Frame = NDArray[np.uint8]  # [H, W, 3], RGB
-Floats = NDArray[np.float32]
+Floats32 = NDArray[np.float32]
 
 UP, RIGHT, DOWN = math.pi / 2, 0.0, -math.pi / 2  # for `turn_to`
 
@@ -27,13 +27,13 @@ class Roi:
     size: float
     angle: float = 0.0
 
-    def to_frame(self, points: Floats) -> Floats:
+    def to_frame(self, points: Floats32) -> Floats32:
         """Points [..., 2] of the square, where (0, 0) is its upper left and (1, 1) its lower right corner."""
         u, v = (points[..., 0] - 0.5) * self.size, (points[..., 1] - 0.5) * self.size
         cos, sin = math.cos(self.angle), math.sin(self.angle)
         return np.stack([self.x + cos * u - sin * v, self.y + sin * u + cos * v], -1).astype(np.float32)
 
-    def from_frame(self, points: Floats) -> Floats:
+    def from_frame(self, points: Floats32) -> Floats32:
         """The inverse of `to_frame`."""
         dx, dy = points[..., 0] - self.x, points[..., 1] - self.y
         cos, sin = math.cos(self.angle), math.sin(self.angle)
@@ -56,7 +56,7 @@ def whole(frame: Frame) -> Roi:
     return Roi(width / 2, height / 2, max(width, height))
 
 
-def turn_to(start: Floats, end: Floats, target: float) -> float:
+def turn_to(start: Floats32, end: Floats32, target: float) -> float:
     """The angle that turns a square so that `start` -> `end` points along `target` in it.
 
     `target` counts anticlockwise from the x axis: 0 is to the right, pi / 2 upwards.
@@ -65,19 +65,19 @@ def turn_to(start: Floats, end: Floats, target: float) -> float:
     return math.remainder(angle, 2 * math.pi)
 
 
-def around(points: Floats, angle: float) -> Roi:
+def around(points: Floats32, angle: float) -> Roi:
     """The square about the upright bounding box of `points` [N, 2], with the box's longer side."""
     low, high = points.min(0), points.max(0)
     (x, y), size = (low + high) / 2, float((high - low).max())
     return Roi(float(x), float(y), max(size, 1.0), angle)
 
 
-def distance(a: Floats, b: Floats) -> float:
+def distance(a: Floats32, b: Floats32) -> float:
     """Between two points, of whose rows only x and y count."""
     return math.hypot(float(a[0] - b[0]), float(a[1] - b[1]))
 
 
-def circle(centre: Floats, edge: Floats, target: float) -> Roi:
+def circle(centre: Floats32, edge: Floats32, target: float) -> Roi:
     """The square about the circle through `edge`, turned so that centre -> edge points along `target` in it."""
     return Roi(float(centre[0]), float(centre[1]), max(1.0, 2 * distance(centre, edge)), turn_to(centre, edge, target))
 

@@ -21,14 +21,14 @@ from magicpose.pose import cache as store
 from magicpose.pose import dwpose, tracking
 from magicpose.pose.crop import Frame
 from magicpose.pose.jsonfile import readable
-from magicpose.pose.keypoints import Pose, PoseTrack
+from magicpose.pose.keypoints import PersonChoice, Pose, PoseTrack
 from magicpose.pose.mediapipe import MediaPipeDetector
-from magicpose.pose.people import Person, pick_person
+from magicpose.pose.people import pick_person
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]  # frames done, frames in all (an estimate until the end)
-MAX_PEOPLE = 4  # looked for in a frame, unless told otherwise
+PEOPLE_PER_FRAME = 4  # looked for in a frame, unless told otherwise
 PICTURE_FPS = 30.0  # of a folder of pictures, unless told otherwise
 
 
@@ -86,12 +86,12 @@ def detect_poses(
     source: PathLike,
     detector: str | Detector = "auto",
     *,
-    person: Person = "largest",
+    person: PersonChoice = "largest",
     fps: float | None = None,
     start: float | None = None,
     end: float | None = None,
     max_frames: int | None = None,
-    max_people: int = MAX_PEOPLE,
+    max_people: int = PEOPLE_PER_FRAME,
     weights: PathLike | None = None,
     cache: bool = True,
     cache_folder: PathLike | None = None,
@@ -126,7 +126,7 @@ def detect_people(
     start: float | None = None,
     end: float | None = None,
     max_frames: int | None = None,
-    max_people: int = MAX_PEOPLE,
+    max_people: int = PEOPLE_PER_FRAME,
     weights: PathLike | None = None,
     cache: bool = True,
     cache_folder: PathLike | None = None,
@@ -171,7 +171,7 @@ def detect_pose(
     image: PathLike | Image.Image | NDArray[np.uint8],
     detector: str | Detector = "auto",
     *,
-    person: Person = "largest",
+    person: PersonChoice = "largest",
     weights: PathLike | None = None,
     cache: bool = True,
     cache_folder: PathLike | None = None,
@@ -188,12 +188,14 @@ def detect_pose(
     frame = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
         raise UserError(f"the picture must be uint8 [height, width, 3], not {frame.dtype} {list(frame.shape)}")
-    finder = _detector(detector, _Setup(MAX_PEOPLE, follow=False, weights=None if weights is None else Path(weights)))
+    finder = _detector(
+        detector, _Setup(PEOPLE_PER_FRAME, follow=False, weights=None if weights is None else Path(weights))
+    )
     poses = [_as_written(pose) for pose in finder(frame)]
     return _picked(tracking.tracks([poses], (frame.shape[1], frame.shape[0])), person, "the picture")[0]
 
 
-def _picked(people: list[PoseTrack], person: Person, where: str) -> PoseTrack:
+def _picked(people: list[PoseTrack], person: PersonChoice, where: str) -> PoseTrack:
     if not people:
         raise UserError(
             f"no person found in {where}: give one in which somebody can be seen, not too small or cut off at the neck"

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magicpose.errors import UserError
-from magicpose.pose.keypoints import Pose, PoseTrack
+from magicpose.media.canvas import Size
+from magicpose.pose.keypoints import FACE, Pose, PoseTrack, on_canvas
 from magicpose.pose.placement import NECK
 from magicpose.pose.proportions import BONES, HIP_CENTRE, NAMES
-from magicpose.pose.retarget import Person, on_canvas, retarget
+from magicpose.pose.retarget import MeasuredBody, located, retarget
+from magicpose.pose.retargeting.portrait import Portrait
 
 Level = Literal["ok", "warn", "refuse"]
 _ORDER: tuple[Level, ...] = ("ok", "warn", "refuse")
@@ -46,13 +48,13 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class _Case:
-    driver: Person
-    reference: Person
+    driver: MeasuredBody
+    reference: MeasuredBody
     size: tuple[int, int]
     result: NDArray[np.float32] | None  # [T, 130, 3], None where retargeting refused
 
 
-def _anybody(person: Person) -> NDArray[np.bool_]:
+def _anybody(person: MeasuredBody) -> NDArray[np.bool_]:
     """Frames that show a neck, hips or a face: [T]."""
     return (person.body[:, [NECK, HIP_CENTRE], 2] > 0).any(1) | person.head.valid
 
@@ -84,7 +86,7 @@ def _zoom(case: _Case) -> Finding | None:
     return Finding("refuse" if most > 25 else "warn", "size", reason, times)
 
 
-def _shortened(person: Person, bone: str) -> float:
+def _shortened(person: MeasuredBody, bone: str) -> float:
     """The longest a single picture shows a bone, as a share of its estimated length; 1 where it does not show it."""
     lengths = []
     for a, b in BONES[bone].joints:
@@ -110,7 +112,7 @@ def _sitting(case: _Case) -> Finding | None:
     return Finding("warn", "legs", reason, share)
 
 
-def _facing(person: Person) -> float:
+def _facing(person: MeasuredBody) -> float:
     """Share of frames with shoulders that turn the chest to the camera."""
     there = (person.body[:, [2, 5], 2] > 0).all(1)
     return float((person.body[there, 2, 0] < person.body[there, 5, 0]).mean()) if there.any() else 1.0
@@ -143,7 +145,7 @@ def _face(case: _Case) -> Finding | None:
     if case.reference.head.valid[0] and share < 0.5:
         return Finding("warn", "face", f"the driver shows a face in {share:.0%} of its frames only", share)
     if share > 0 and not case.reference.head.valid[0]:
-        seen = float((case.reference.points[0, 60:, 2] > 0).sum())
+        seen = float((case.reference.points[0, FACE, 2] > 0).sum())
         reason = f"the reference shows {seen:.0f} of 70 face points: the driver's face shape is kept"
         return Finding("warn", "face", reason, seen)
     return None
@@ -166,16 +168,16 @@ _CHECKS: tuple[Callable[[_Case], Finding | None], ...] = (
 )  # fmt: skip
 
 
-def diagnose(track: PoseTrack, to: Pose, size: tuple[int, int] | None = None) -> Diagnosis:
+def diagnose(track: PoseTrack, to: Pose | Portrait, size: Size | None = None) -> Diagnosis:
     """What to expect of `retarget(track, to, size)`. After a refusal only that is reported."""
-    size = size or track.size
+    pose, size = located(to, size, track)
     if not len(track):
         return Diagnosis((Finding("refuse", "person", "the driver has 0 frames", 0.0),))
-    driver = Person.of(on_canvas(track.stacked(), track.size, size))
-    reference = Person.of(to.stacked()[None])
+    driver = MeasuredBody.of(on_canvas(track.stacked(), track.size, size))
+    reference = MeasuredBody.of(pose.stacked()[None])
     result: NDArray[np.float32] | None = None
     with suppress(UserError):  # nothing in common: `_in_common` says so
-        result = retarget(track, to, size).stacked()
+        result = retarget(track, pose, size).stacked()
     case = _Case(driver, reference, size, result)
     findings: list[Finding] = []
     for check in _CHECKS:

@@ -8,15 +8,18 @@ content, never by their name.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from magicpose.errors import UserError
-from magicpose.media.files import PathLike, natural_key
+from magicpose.media.canvas import Size
+from magicpose.media.files import MediaWarning, PathLike, natural_key
 from magicpose.pose import foreign
 from magicpose.pose.jsonfile import (
     MAX_BYTES,
@@ -32,8 +35,8 @@ from magicpose.pose.jsonfile import (
     readable,
     write_text,
 )
-from magicpose.pose.keypoints import N_BODY, N_FACE, N_HAND, Points, Pose, PoseTrack
-from magicpose.pose.people import MAX_FRAMES, MAX_PEOPLE, Person, Scene, pick_person
+from magicpose.pose.keypoints import N_BODY, N_FACE, N_HAND, PersonChoice, Points, Pose, PoseTrack
+from magicpose.pose.people import MAX_DOCUMENT_FRAMES, MAX_PEOPLE_IN_CLIP, Scene, pick_person
 
 FORMAT, VERSION = "magicpose.pose", 1
 MIN_FPS, MAX_FPS = 0.01, 1000.0
@@ -62,14 +65,14 @@ def load_people(path: PathLike, *, size: tuple[int, int] | None = None, fps: flo
 
     Raises UserError naming the file if it cannot be read, is of no known format, or breaks its format's rules.
     """
-    return list(_load(Path(path), foreign.Unstated(size, fps)).tracks().values())
+    return list(_load(Path(path), size, fps).tracks().values())
 
 
 def load_person(
-    path: PathLike, person: Person = "largest", *, size: tuple[int, int] | None = None, fps: float = 30.0
+    path: PathLike, person: PersonChoice = "largest", *, size: tuple[int, int] | None = None, fps: float = 30.0
 ) -> PoseTrack:
     """One person of a document: the largest, the one nearest the centre, or by id. See `load_people`."""
-    scene = _load(Path(path), foreign.Unstated(size, fps))
+    scene = _load(Path(path), size, fps)
     try:
         return pick_person(scene.tracks(), person)
     except UserError as error:
@@ -95,11 +98,20 @@ def save_people(
     _FORMATS[layout].write(path, scene, overwrite)
 
 
-def _load(path: Path, unstated: foreign.Unstated) -> Scene:
+def _load(path: Path, size: Size | None, fps: float) -> Scene:
+    """The scene in `path`; every doubt about what it means becomes a warning of one line."""
+
+    @cache  # said once, not once a frame
+    def note(text: str) -> None:
+        warnings.warn(f"{path}: {text}", MediaWarning, stacklevel=4)
+
+    unstated = foreign.Unstated(size, fps, note)
     try:
         scene = _read_folder(path, unstated) if path.is_dir() else _read_file(path, unstated)
         if not scene.frames:
             raise Malformed("it holds no frames")
+        if size is not None and scene.size != size:
+            note(f"it states its canvas, {scene.size[0]}x{scene.size[1]}: {size[0]}x{size[1]} is not used")
         return scene
     except Malformed as error:
         raise UserError(f"{path}: {error}") from error
@@ -119,11 +131,11 @@ def _read_folder(folder: Path, unstated: foreign.Unstated) -> Scene:
     files.sort(key=lambda file: natural_key(file.name))
     if not files:
         raise Malformed("the folder holds no *_keypoints.json files as OpenPose writes them")
-    if len(files) > MAX_FRAMES or sum(file.stat().st_size for file in files) > MAX_BYTES:
-        raise Malformed(f"more than {MAX_FRAMES} frames or {MAX_BYTES >> 20} MiB: split it into shorter clips")
+    if len(files) > MAX_DOCUMENT_FRAMES or sum(file.stat().st_size for file in files) > MAX_BYTES:
+        raise Malformed(f"more than {MAX_DOCUMENT_FRAMES} frames or {MAX_BYTES >> 20} MiB: split it into shorter clips")
     frames = [read_json(file) for file in files]
     for file, frame in zip(files, frames):
-        if not foreign.is_openpose(frame):
+        if not foreign.is_frame(frame):
             raise Malformed(f"{file.name} is no OpenPose frame; take it out of the folder")
     return foreign.read_frames(frames, [file.name for file in files], unstated)
 
@@ -145,7 +157,7 @@ def _read_native(document: Any, _: foreign.Unstated) -> Scene:
     source = top.get("source")
     if source is not None and not (isinstance(source, str) and len(source) <= MAX_SOURCE):
         raise Malformed(f"source must be null or a text of at most {MAX_SOURCE} characters")
-    frames = as_list(top.get("frames"), "frames", MAX_FRAMES)
+    frames = as_list(top.get("frames"), "frames", MAX_DOCUMENT_FRAMES)
     return Scene(
         tuple(_read_frame(frame, f"frames[{n}]") for n, frame in enumerate(frames)),
         (as_whole(size[0], "size[0]", 1, MAX_SIDE), as_whole(size[1], "size[1]", 1, MAX_SIDE)),
@@ -157,10 +169,10 @@ def _read_native(document: Any, _: foreign.Unstated) -> Scene:
 def _read_frame(frame: Any, at: str) -> dict[int, Pose]:
     people: dict[int, Pose] = {}
     fields = as_object(frame, at, _FRAME_KEYS)
-    for n, value in enumerate(as_list(fields.get("people"), f"{at}.people", MAX_PEOPLE)):
+    for n, value in enumerate(as_list(fields.get("people"), f"{at}.people", MAX_PEOPLE_IN_CLIP)):
         where = f"{at}.people[{n}]"
         person = as_object(value, where, _PERSON_KEYS)
-        number = as_whole(person.get("id"), f"{where}.id", 0, MAX_PEOPLE - 1)
+        number = as_whole(person.get("id"), f"{where}.id", 0, MAX_PEOPLE_IN_CLIP - 1)
         if number in people:
             raise Malformed(f"{where}.id is {number}, which another person of the frame has: give it another")
         people[number] = Pose(
@@ -201,12 +213,12 @@ def _person_out(number: int, pose: Pose) -> dict[str, Any]:
 
 def _checked(people: Sequence[PoseTrack]) -> Scene:
     """The scene of tracks that may be written."""
-    if not 1 <= len(people) <= MAX_PEOPLE:
-        raise Malformed(f"a pose document holds 1 to {MAX_PEOPLE} people, not {len(people)}")
+    if not 1 <= len(people) <= MAX_PEOPLE_IN_CLIP:
+        raise Malformed(f"a pose document holds 1 to {MAX_PEOPLE_IN_CLIP} people, not {len(people)}")
     if len({(len(track), track.size, track.fps) for track in people}) > 1:
         raise Malformed("its people must have the same number of frames, canvas size and fps")
     first = people[0]
-    as_whole(len(first), "the number of frames", 1, MAX_FRAMES)
+    as_whole(len(first), "the number of frames", 1, MAX_DOCUMENT_FRAMES)
     as_number(float(first.fps), "fps", MIN_FPS, MAX_FPS)
     for side in first.size:
         as_whole(int(side), "a side of the canvas", 1, MAX_SIDE)

@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magicpose.errors import UserError
-from magicpose.pose.keypoints import Points, Pose, PoseTrack
+from magicpose.pose.keypoints import THRESHOLD, Points, Pose, PoseTrack
 from magicpose.pose.raster import Canvas, Colour, Point, blank, fill_bone, fill_discs, fill_limb, to_uint8
 
-Part = Literal["body", "hands", "face"]
-ALL_PARTS: tuple[Part, ...] = ("body", "hands", "face")
-THRESHOLD = 0.3  # points with a lower score are absent
+DrawnPart = Literal["body", "hands", "face"]
+ALL_PARTS: tuple[DrawnPart, ...] = ("body", "hands", "face")
 MAX_SIDE = 16384
 
 _FAR = 1e6  # px
@@ -62,7 +61,7 @@ def draw_pose(
     size: tuple[int, int],
     canvas_size: tuple[int, int] | None = None,
     *,
-    parts: Collection[Part] = ALL_PARTS,
+    parts: Collection[DrawnPart] = ALL_PARTS,
     threshold: float = THRESHOLD,
 ) -> NDArray[np.uint8]:
     """The pose map of one person: RGB uint8 [height, width, 3], black where nothing is drawn.
@@ -95,7 +94,7 @@ def draw_poses(
     track: PoseTrack,
     size: tuple[int, int] | None = None,
     *,
-    parts: Collection[Part] = ALL_PARTS,
+    parts: Collection[DrawnPart] = ALL_PARTS,
     threshold: float = THRESHOLD,
 ) -> NDArray[np.uint8]:
     """The pose maps of a clip: RGB uint8 [frames, height, width, 3]; `size` is the track's own by default."""
@@ -113,7 +112,7 @@ def _check_size(size: tuple[int, int]) -> None:
         raise UserError(f"a pose map of size {size} cannot be drawn: give (width, height) in 1..{MAX_SIDE} pixels")
 
 
-def check_parts(parts: Collection[Part]) -> None:
+def check_parts(parts: Collection[DrawnPart]) -> None:
     """Raise UserError if `parts` names something that is none."""
     if unknown := set(parts) - set(ALL_PARTS):
         raise UserError(f"unknown parts {sorted(unknown)}: choose among {', '.join(ALL_PARTS)}")

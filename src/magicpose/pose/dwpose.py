@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magicpose.errors import UserError
-from magicpose.pose.crop import Floats, Frame
+from magicpose.pose.crop import Floats32, Frame
 from magicpose.pose.keypoints import Pose
 
 DWPOSE_FILES = ("yolox_l.onnx", "dw-ll_ucoco_384.onnx")  # as published by DWPose's authors
@@ -114,7 +114,7 @@ def from_coco_133(points: NDArray[Any], scores: NDArray[Any], frame: Frame) -> P
     return Pose(body, rows[LEFT_HAND], rows[RIGHT_HAND], face)
 
 
-def _middle(rows: Floats) -> Floats:
+def _middle(rows: Floats32) -> Floats32:
     """The mean point, as sure as the least sure of them."""
     return np.append(rows[:, :2].mean(0), rows[:, 2].min()).astype(np.float32)
 

@@ -15,7 +15,7 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-from magicpose.pose.keypoints import Points
+from magicpose.pose.keypoints import FACE, Points
 
 Floats = NDArray[np.float64]
 EARS = (16, 17)  # of the body, model points 70 and 71
@@ -71,7 +71,7 @@ def head_model() -> HeadModel:
 
 def head_points(points: Points | Floats) -> Floats:
     """The 72 points of the model from [T, 130, 3]: face and ears."""
-    return np.concatenate([points[:, 60:], points[:, EARS]], axis=1).astype(float)
+    return np.concatenate([points[:, FACE], points[:, EARS]], axis=1).astype(float)
 
 
 def _orthonormal(matrix: Floats) -> Floats:

@@ -63,7 +63,7 @@ def write_text(path: Path, text: str, *, overwrite: bool) -> None:
 def as_object(value: Any, at: str, known: frozenset[str] | None = None) -> dict[str, Any]:
     """`value` as a JSON object, with no keys but the `known` ones where those are given."""
     if not isinstance(value, dict):
-        raise Malformed(f"{at} must be an object {{...}}, not {_kind(value)}")
+        raise Malformed(f"{at} must be an object {{...}}, not {kind(value)}")
     if known is not None and (unknown := value.keys() - known):
         raise Malformed(f"{at} has the unknown key {min(unknown)!r:.60}: the keys are {', '.join(sorted(known))}")
     return value
@@ -72,7 +72,7 @@ def as_object(value: Any, at: str, known: frozenset[str] | None = None) -> dict[
 def as_list(value: Any, at: str, most: int) -> list[Any]:
     """`value` as a list of at most `most` items."""
     if not isinstance(value, list):
-        raise Malformed(f"{at} must be a list, not {_kind(value)}")
+        raise Malformed(f"{at} must be a list, not {kind(value)}")
     if len(value) > most:
         raise Malformed(f"{at} has {len(value)} items, more than the {most} that are allowed")
     return value
@@ -89,7 +89,7 @@ def as_whole(value: Any, at: str, low: int, high: int) -> int:
 def as_number(value: Any, at: str, low: float, high: float) -> float:
     """`value` as a number in low..high."""
     if type(value) not in (int, float) or not low <= value <= high:
-        raise Malformed(f"{at} must be a number from {low:g} to {high:g}, not {_kind(value)}")
+        raise Malformed(f"{at} must be a number from {low:g} to {high:g}, not {kind(value)}")
     return float(value)
 
 
@@ -97,7 +97,7 @@ def as_points(numbers: list[Any], at: str) -> NDArray[np.float64]:
     """A flat list x, y, score, ... as [N, 3], all finite and within MAX_COORDINATE."""
     for number in numbers:
         if type(number) not in (int, float):
-            raise Malformed(f"{at} must hold numbers only, not {_kind(number)}")
+            raise Malformed(f"{at} must hold numbers only, not {kind(number)}")
     try:
         points = np.array(numbers, np.float64).reshape(-1, 3)
     except OverflowError as error:
@@ -118,7 +118,7 @@ def readable(points: NDArray[np.float32]) -> list[list[float]]:
 _KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "missing"}
 
 
-def _kind(value: Any) -> str:
+def kind(value: Any) -> str:
     """What to call an unexpected value: short, whatever it is."""
     if type(value) in _KINDS:
         return _KINDS[type(value)]

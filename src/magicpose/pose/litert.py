@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats32 = NDArray[np.float32]
 FOLDER = resources.files("magicpose") / "weights" / "mediapipe"
 
 
@@ -46,7 +46,7 @@ class Network:
         """Side of the square input."""
         return int(self._interpreter.get_input_details()[0]["shape"][1])
 
-    def __call__(self, picture: Any, low: float = 0.0) -> list[Floats]:
+    def __call__(self, picture: Any, low: float = 0.0) -> list[Floats32]:
         """The outputs in file order for an RGB picture [size_px, size_px, 3] whose 0..255 becomes low..1."""
         pixels = np.asarray(picture, np.float32) * ((1 - low) / 255) + low
         net = self._interpreter

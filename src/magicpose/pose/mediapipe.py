@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from magicpose.pose.blaze import anchor_centres, decode, refine, sigmoid
-from magicpose.pose.crop import UP, Floats, Frame, Roi, circle, crop, whole
+from magicpose.pose.crop import UP, Floats32, Frame, Roi, circle, crop, whole
 from magicpose.pose.keypoints import N_FACE, N_HAND, Points, Pose
 from magicpose.pose.litert import Network, fingerprint
 from magicpose.pose.mediapipe_face import LEFT_EAR, NOSE_TIP, RIGHT_EAR, FaceNetworks
@@ -165,7 +165,7 @@ def _same_person(a: Body, b: Body) -> bool:
     return bool(apart.mean() < 0.1 * size or apart[:11].mean() < 0.06 * size)
 
 
-def _scored(points: Floats, scores: Floats | float, frame: Frame) -> Points:
+def _scored(points: Floats32, scores: Floats32 | float, frame: Frame) -> Points:
     """Points [N, 2] and scores as rows x, y, score; the score is 0 outside the frame."""
     height, width = frame.shape[:2]
     inside = ((points >= 0) & (points < (width, height))).all(1)

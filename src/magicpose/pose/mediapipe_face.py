@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from magicpose.pose.blaze import anchor_centres, decode, sigmoid
-from magicpose.pose.crop import RIGHT, Floats, Frame, Roi, around, crop, distance, turn_to
+from magicpose.pose.crop import RIGHT, Floats32, Frame, Roi, around, crop, distance, turn_to
 from magicpose.pose.litert import Network
 
 # Where the 68 iBUG points are in the mesh.
@@ -33,7 +33,7 @@ class FaceNetworks:
         self._mesh = Network("face_landmark")
         self._iris = Network("iris_landmark")
 
-    def mesh(self, frame: Frame, head: Floats) -> tuple[Floats, float] | None:
+    def mesh(self, frame: Frame, head: Floats32) -> tuple[Floats32, float] | None:
         """468 points [468, 2] and a score, for the body's 11 points [11, 2] of a head; None if no face is seen.
 
         The network looks twice: its first answer says where it should have looked.
@@ -48,7 +48,7 @@ class FaceNetworks:
         again, score_again = self._mesh_in(frame, closer)
         return (again, score_again) if score_again >= MIN_PRESENCE else (mesh, score)
 
-    def pupil(self, frame: Frame, corners: Floats, mirrored: bool) -> Floats:
+    def pupil(self, frame: Frame, corners: Floats32, mirrored: bool) -> Floats32:
         """The pupil [2] between an eye's corners [2, 2]; the network knows right eyes, left ones are mirrored."""
         roi = around(corners, turn_to(corners[0], corners[1], RIGHT)).scaled(2.3)
         picture = np.asarray(crop(frame, roi, self._iris.size_px))
@@ -56,7 +56,7 @@ class FaceNetworks:
         x, y = iris[:2] / self._iris.size_px
         return roi.to_frame(np.array([1 - x if mirrored else x, y], np.float32))
 
-    def points_70(self, frame: Frame, mesh: Floats) -> Floats:
+    def points_70(self, frame: Frame, mesh: Floats32) -> Floats32:
         """The 68 iBUG points, right pupil, left pupil [70, 2]."""
         right = self.pupil(frame, mesh[list(RIGHT_EYE)], mirrored=False)
         left = self.pupil(frame, mesh[list(LEFT_EYE)], mirrored=True)
@@ -73,7 +73,7 @@ class FaceNetworks:
         points = region.to_frame(middle.keypoints)
         return around(points, turn_to(points[0], points[1], RIGHT)).scaled(2, -0.1)
 
-    def _mesh_in(self, frame: Frame, roi: Roi) -> tuple[Floats, float]:
+    def _mesh_in(self, frame: Frame, roi: Roi) -> tuple[Floats32, float]:
         numbers, logit = self._mesh(crop(frame, roi, self._mesh.size_px))
         square = numbers.reshape(468, 3)[:, :2] / np.float32(self._mesh.size_px)
         return roi.to_frame(square), float(sigmoid(logit.ravel())[0])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from magicpose.pose.blaze import anchor_centres, decode
-from magicpose.pose.crop import DOWN, UP, Floats, Frame, Roi, around, circle, crop, distance, turn_to
+from magicpose.pose.crop import DOWN, UP, Floats32, Frame, Roi, around, circle, crop, distance, turn_to
 from magicpose.pose.litert import Network
 
 WRISTS_AND_FINGERS = ((15, 17, 19), (16, 18, 20))  # left, right: wrist, little finger, index among the body's 33
@@ -23,7 +23,7 @@ MIN_SIDE = 0.3  # of a hand to be that of the arm it was looked for at
 class Hand:
     """`points` [21, 2] and how sure the network is that they are a hand."""
 
-    points: Floats
+    points: Floats32
     score: float
 
 
@@ -35,7 +35,7 @@ class HandNetworks:
         self._palms = Network("palm_detection_full")
         self._hand = Network("hand_landmark_full")
 
-    def __call__(self, frame: Frame, body: Floats, scale: float) -> list[Hand | None]:
+    def __call__(self, frame: Frame, body: Floats32, scale: float) -> list[Hand | None]:
         """Left and right hand for the 33 body points [33, 2]; `scale` is the side of the whole body's square.
 
         First where the body's points lead; a hand not found there, among the palms near its wrist and about the
@@ -56,7 +56,7 @@ class HandNetworks:
                 hands[side] = self._among(frame, near + about_trunk, side, hands[1 - side], chest, 0.5 * scale)
         return hands
 
-    def _by_body(self, frame: Frame, fingers: Floats) -> Roi | None:
+    def _by_body(self, frame: Frame, fingers: Floats32) -> Roi | None:
         """The square the body's own wrist, little and index finger [3, 2] lead to, put right by a small network."""
         wrist, little, index = fingers
         middle = (2 * index + little) / 3
@@ -68,7 +68,7 @@ class HandNetworks:
         return circle(centre, edge, DOWN).scaled(1, -0.1)
 
     def _among(
-        self, frame: Frame, palms: list[Roi], side: int, other: Hand | None, chest: Floats, reach: float
+        self, frame: Frame, palms: list[Roi], side: int, other: Hand | None, chest: Floats32, reach: float
     ) -> Hand | None:
         """The first of the palms that has a hand of that side, is not the `other` one, and is within reach."""
         for palm in palms:
@@ -105,11 +105,11 @@ class HandNetworks:
         return Hand(roi.to_frame(square), float(presence[0])), (1 - float(right[0]), float(right[0]))
 
 
-def _square(centre: Floats, size: float) -> Roi:
+def _square(centre: Floats32, size: float) -> Roi:
     return Roi(float(centre[0]), float(centre[1]), size)
 
 
-def _inside(point: Floats, frame: Frame) -> bool:
+def _inside(point: Floats32, frame: Frame) -> bool:
     return bool(0 <= point[0] < frame.shape[1] and 0 <= point[1] < frame.shape[0])
 
 
@@ -118,7 +118,7 @@ def _same(a: Hand, b: Hand) -> bool:
     return bool(apart < 0.5 * distance(a.points[0], a.points[9]))
 
 
-def _square_of(points: Floats) -> Roi:
+def _square_of(points: Floats32) -> Roi:
     """The square for a hand [21, 2] by its steadier points, fingers up."""
     knuckles = (points[5] + 2 * points[9] + points[13]) / 4
     turned = Roi(0, 0, 1, turn_to(points[0], knuckles, UP))

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magicpose.errors import UserError
-from magicpose.pose.draw import ALL_PARTS, HAND_BONES, LIMBS, THRESHOLD, Part, Placed, check_parts, place
-from magicpose.pose.keypoints import BODY_NAMES, Pose
+from magicpose.pose.draw import ALL_PARTS, HAND_BONES, LIMBS, DrawnPart, Placed, check_parts, place
+from magicpose.pose.keypoints import BODY_NAMES, THRESHOLD, Pose
 from magicpose.pose.raster import Colour, Point, fill_bone, fill_discs, to_uint8
 
 _SIDES: tuple[tuple[str, Colour], ...] = (("right_", (255, 140, 30)), ("left_", (60, 160, 255)))
@@ -18,7 +18,7 @@ _FACE: Colour = (255, 255, 255)
 _OUTLINE: Colour = (15, 15, 15)
 
 # Half-widths in pixels of a frame whose shorter side is 512 px.
-_WIDTHS: dict[Part, float] = {"body": 2.2, "hands": 1.0, "face": 0.7}
+_WIDTHS: dict[DrawnPart, float] = {"body": 2.2, "hands": 1.0, "face": 0.7}
 _OUTLINE_WIDTH = 0.9
 
 
@@ -44,7 +44,7 @@ def draw_overlay(
     pose: Pose,
     canvas_size: tuple[int, int] | None = None,
     *,
-    parts: Collection[Part] = ALL_PARTS,
+    parts: Collection[DrawnPart] = ALL_PARTS,
     threshold: float = THRESHOLD,
 ) -> NDArray[np.uint8]:
     """A copy of `frame` (RGB uint8 [H, W, 3]) with the person's lines on it; call it once per person.
@@ -69,11 +69,11 @@ def draw_overlay(
 
 
 def _strokes(
-    pose: Pose, source: tuple[int, int], target: tuple[int, int], parts: Collection[Part], threshold: float
+    pose: Pose, source: tuple[int, int], target: tuple[int, int], parts: Collection[DrawnPart], threshold: float
 ) -> list[Stroke]:
     side = dict(_SIDES)
     colours = [next((c for prefix, c in _SIDES if name.startswith(prefix)), _MIDDLE) for name in BODY_NAMES]
-    groups: tuple[tuple[Part, Placed, tuple[tuple[int, int], ...], list[Colour]], ...] = (
+    groups: tuple[tuple[DrawnPart, Placed, tuple[tuple[int, int], ...], list[Colour]], ...] = (
         ("body", place(pose.body, source, target, threshold), _BODY_LINES, [colours[end] for _, end in _BODY_LINES]),
         ("hands", place(pose.right_hand, source, target, threshold), HAND_BONES, [side["right_"]] * 20),
         ("hands", place(pose.left_hand, source, target, threshold), HAND_BONES, [side["left_"]] * 20),

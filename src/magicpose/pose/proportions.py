@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magicpose.pose.head import HeadFit
-from magicpose.pose.keypoints import Points
+from magicpose.pose.keypoints import BODY, HANDS, Points
 
 Floats = NDArray[np.float64]
 
@@ -92,12 +92,12 @@ def _distances(points: Floats, pairs: tuple[tuple[int, int], ...]) -> Floats:
 
 def observed_lengths(points: Points, heads: HeadFit) -> list[Floats]:
     """Per bone, every length in pixels that frames [T, 130, 3] show, the smallest (under a pixel) left out."""
-    body = with_hip_centre(points[:, :18])
+    body = with_hip_centre(points[:, BODY])
     lengths = [_distances(body, bone.joints) if bone.joints else np.zeros(0) for bone in BONES.values()]
     neck = heads.valid & (body[:, 1, 2] > 0)
     lengths[NAMES.index("neck")] = np.hypot(*(heads.origin - body[:, 1, :2])[neck].T)
     lengths[NAMES.index("head")] = heads.scale[heads.valid]
-    hands = points[:, 18:60].astype(float)
+    hands = points[:, HANDS].astype(float)
     lengths[NAMES.index("palm")] = _distances(hands, ((0, 9), (21, 30)))
     return [values[values > 1.0] for values in lengths]
 

@@ -15,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magicpose.errors import UserError
+from magicpose.media.canvas import Size
 from magicpose.pose import head as heads
-from magicpose.pose.draw import THRESHOLD
-from magicpose.pose.keypoints import Points, Pose, PoseTrack
+from magicpose.pose.keypoints import BODY, FACE, LEFT_HAND, RIGHT_HAND, THRESHOLD, Points, Pose, PoseTrack, on_canvas
 from magicpose.pose.placement import MOST_FRAMES, NECK, filled, shift
 from magicpose.pose.proportions import HIP_CENTRE, NAMES, Proportions, measure, ratios, with_hip_centre
+from magicpose.pose.retargeting.portrait import Portrait
 
 Align = Literal["off", "place", "proportions"]
-Part = Literal["body", "face", "all"]
+MotionPart = Literal["body", "face", "all"]  # what is taken over from the driver
 Floats = NDArray[np.float64]
 
 # child: (parent, bone), parents first
@@ -35,12 +36,12 @@ _BONES = {
     9: (8, "thigh"), 12: (11, "thigh"),
     10: (9, "shin"), 13: (12, "shin"),
 }  # fmt: skip
-_HANDS = ((7, slice(18, 39)), (4, slice(39, 60)))  # wrist, the hand's rows among the 130
+_HANDS = ((7, LEFT_HAND), (4, RIGHT_HAND))  # wrist, the hand's rows among the 130
 
 
 @dataclass(frozen=True)
-class Person:
-    """Somebody in T frames: `points` [T, 130, 3], head and lengths, and `body` [T, 19, 3].
+class MeasuredBody:
+    """A person measured over T frames: `points` [T, 130, 3], `body` [T, 19, 3], head and bone lengths.
 
     `body` is the 18 points and the hip centre, a wrist that is not seen put where its hand is.
     """
@@ -51,11 +52,11 @@ class Person:
     proportions: Proportions
 
     @classmethod
-    def of(cls, points: Points) -> Person:
+    def of(cls, points: Points) -> MeasuredBody:
         """From [T, 130, 3]; what would not be drawn for its low score is not there."""
         points = np.where(points[..., 2:] >= THRESHOLD, points, 0)
         fit = heads.fit_heads(points)
-        body = with_hip_centre(points[:, :18])
+        body = with_hip_centre(points[:, BODY])
         for wrist, rows in _HANDS:
             hand = points[:, rows].astype(float)
             shown = hand[..., 2:] > 0
@@ -65,17 +66,7 @@ class Person:
         return cls(points.astype(float), body, fit, measure(points, fit))
 
 
-def on_canvas(points: Points, old: tuple[int, int], new: tuple[int, int]) -> Points:
-    """[..., 3] from a canvas of `old` (width, height) to `new`: scaled to fit inside, centred; absent stays zero."""
-    if old == new:
-        return points
-    scale = min(new[0] / old[0], new[1] / old[1])
-    moved = (points[..., :2] - np.array(old) / 2) * scale + np.array(new) / 2
-    there = points[..., 2:] > 0
-    return np.where(there, np.concatenate([moved, points[..., 2:]], axis=-1), 0).astype(np.float32)
-
-
-def _root(driver: Person, reference: Person) -> int | None:
+def _root(driver: MeasuredBody, reference: MeasuredBody) -> int | None:
     """The body point that carries the rest: the neck, else the hip centre, if most frames show it; None: the head.
 
     Where none is shown by most frames, the one that most of them show.
@@ -131,7 +122,9 @@ def _grow(body: Floats, ratio: dict[str, float], root: int, start: Floats) -> Fl
     return out
 
 
-def _head_points(driver: Person, reference: Person, ratio: dict[str, float], part: Part, reshape: bool) -> Floats:
+def _head_points(
+    driver: MeasuredBody, reference: MeasuredBody, ratio: dict[str, float], part: MotionPart, reshape: bool
+) -> Floats:
     """The 72 head points about the head joint [T, 72, 2]; right where the driver's head is valid."""
     fit, model = driver.head, heads.head_model()
     change = reference.head.neutral() - fit.neutral() if reshape and reference.head.valid[0] else np.zeros((72, 3))
@@ -144,7 +137,7 @@ def _head_points(driver: Person, reference: Person, ratio: dict[str, float], par
 
 
 def _attach_head(
-    out: Floats, base: tuple[Floats, Floats, Floats], driver: Person, points72: Floats, ratio: dict[str, float]
+    out: Floats, base: tuple[Floats, Floats, Floats], driver: MeasuredBody, points72: Floats, ratio: dict[str, float]
 ) -> None:
     """Head and face into `out` [T, 130, 3].
 
@@ -153,11 +146,11 @@ def _attach_head(
     """
     new, old, rate = base
     fit, valid = driver.head, driver.head.valid
-    rows = [*heads.BODY_ON_HEAD, *range(60, 130)]
+    rows = [*heads.BODY_ON_HEAD, *range(FACE.start, FACE.stop)]
     out[:, rows, :2] = new[:, None] + rate[:, None, None] * (driver.points[:, rows, :2] - old[:, None])
     joint = new + rate[:, None] * (fit.origin - old)
     placed = joint[:, None] + points72
-    out[valid, 60:, :2] = placed[valid, :70]
+    out[valid, FACE, :2] = placed[valid, :70]
     for body, point in heads.BODY_ON_HEAD.items():
         # A detector's nose and eyes are not quite the face's own: they keep their offset from them.
         own = heads.head_points(driver.points)[:, point]
@@ -165,14 +158,14 @@ def _attach_head(
         out[valid, body, :2] = (placed[:, point] + offset)[valid]
 
 
-def _attach_hands(out: Floats, driver: Person, rate: float) -> None:
+def _attach_hands(out: Floats, driver: MeasuredBody, rate: float) -> None:
     """Hands into `out` [T, 130, 3] at their wrists."""
     for wrist, rows in _HANDS:
         vectors = driver.points[:, rows, :2] - driver.body[:, wrist, None, :2]
         out[:, rows, :2] = out[:, wrist, None, :2] + rate * vectors
 
 
-def _fit(driver: Person, reference: Person, part: Part, reshape: bool) -> Floats:
+def _fit(driver: MeasuredBody, reference: MeasuredBody, part: MotionPart, reshape: bool) -> Floats:
     """[T, 130, 3]: the driver's frames on the reference's body, or with `reshape` false only at its size and place."""
     ratio = ratios(driver.proportions, reference.proportions)
     size = ratio["size"]
@@ -184,14 +177,14 @@ def _fit(driver: Person, reference: Person, part: Part, reshape: bool) -> Floats
         old, rate = filled(fit.origin, fit.valid), np.full(len(out), size)
         new = _about_middle(fit.origin, fit.valid, size)
         new = new + (reference.head.origin[0] - np.median(new[fit.valid], axis=0))
-        out[:, :18, :2] = new[:, None] + size * (driver.body[:, :18, :2] - old[:, None])
+        out[:, BODY, :2] = new[:, None] + size * (driver.body[:, BODY, :2] - old[:, None])
     else:
         there = driver.body[:, root, 2] > 0
         grown = _grow(driver.body, ratio, root, _about_middle(driver.body[:, root, :2], there, size))
         width = float(np.exp(reference.proportions.log_length[NAMES.index("shoulders")]))
         scale = (size, width, float(np.exp(reference.proportions.size)))
         grown[..., :2] += shift(grown, driver.body, reference.body, root, scale)[:, None]
-        out[:, :18, :2] = grown[:, :18, :2]
+        out[:, BODY, :2] = grown[:, BODY, :2]
         neck = driver.body[:, NECK, 2] > 0
         new = np.where(neck[:, None], grown[:, NECK, :2], grown[:, root, :2])
         old = np.where(neck[:, None], driver.body[:, NECK, :2], filled(driver.body[:, root, :2], there))
@@ -202,7 +195,7 @@ def _fit(driver: Person, reference: Person, part: Part, reshape: bool) -> Floats
     return out
 
 
-def _only_expression(driver: Person, reference: Person) -> Floats:
+def _only_expression(driver: MeasuredBody, reference: MeasuredBody) -> Floats:
     """[T, 130, 3]: the reference as it is, but for the driver's expression; frames without a face are bridged."""
     if not (driver.head.valid.any() and reference.head.valid[0]):
         who = "driver" if reference.head.valid[0] else "reference"
@@ -212,19 +205,31 @@ def _only_expression(driver: Person, reference: Person) -> Floats:
     still = replace(reference.head, rotation=np.repeat(reference.head.rotation, len(moved), 0))
     step = still.place(moved) - reference.head.origin[:, None]
     out = np.repeat(reference.points, len(moved), axis=0)
-    out[:, 60:, :2] += step[:, :70]
+    out[:, FACE, :2] += step[:, :70]
     for body, point in heads.BODY_ON_HEAD.items():
         out[:, body, :2] += step[:, point]
     out[out[..., 2] <= 0] = 0
     return out
 
 
+def located(to: Pose | Portrait, size: Size | None, track: PoseTrack) -> tuple[Pose, Size]:
+    """The reference's pose and its canvas: as given, else the portrait's own, else that of `track`."""
+    if isinstance(to, Portrait):
+        return to.pose, size or to.size
+    return to, size or track.size
+
+
 def retarget(
-    track: PoseTrack, to: Pose, size: tuple[int, int] | None = None, align: Align = "proportions", part: Part = "all"
+    track: PoseTrack,
+    to: Pose | Portrait,
+    size: tuple[int, int] | None = None,
+    align: Align = "proportions",
+    part: MotionPart = "all",
 ) -> PoseTrack:
     """`track`'s motion for the person of `to`, on the reference's canvas of `size` = (width, height) pixels.
 
-    `size`: by default the track's own; another one takes the track over scaled to fit, centred.
+    `to`: a `Portrait`, which knows its canvas, or a `Pose` with its `size`. Without either size the pose is taken to be
+    on the track's own canvas. On another canvas the track is scaled to fit, centred, before anything else.
     `align`: "proportions" fits bone lengths, head, face and place to the reference; "place" only size and place;
     "off" changes nothing. `part`: "all"; "body" leaves the reference's expression; "face" takes the expression
     alone, on the reference as it stands. Points that the driver lacks stay absent.
@@ -236,13 +241,13 @@ def retarget(
     """
     if not len(track):
         raise UserError("The driver has no frames: detect poses in another video, or load another track.")
-    size = size or track.size
+    reference_pose, size = located(to, size, track)
     points = on_canvas(track.stacked(), track.size, size)
     if align == "off":
         if part != "all":
             raise UserError(f"part={part!r} needs an alignment: use align='place' or 'proportions'.")
         return PoseTrack.from_stacked(points, size, track.fps, track.source)
-    driver, reference = Person.of(points), Person.of(to.stacked()[None])
+    driver, reference = MeasuredBody.of(points), MeasuredBody.of(reference_pose.stacked()[None])
     if part == "face":
         fitted = _only_expression(driver, reference)
     else:

@@ -13,20 +13,18 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from magicpose.pose.draw import THRESHOLD
-from magicpose.pose.keypoints import PoseTrack
+from magicpose.pose.keypoints import HANDS, LEFT_HAND, N_POINTS, RIGHT_HAND, THRESHOLD, PoseTrack
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-_LEFT, _RIGHT = range(18, 39), range(39, 60)
-_HANDS = slice(18, 60)
+_ROWS = range(N_POINTS)
 # Points that a detector swaps together, as rows of the 130: right side, left side.
 _SIDES = (
     ((2,), (5,)),
     ((3, 4), (6, 7)),
     ((8, 9, 10), (11, 12, 13)),
-    (tuple(_RIGHT), tuple(_LEFT)),
+    (tuple(_ROWS[RIGHT_HAND]), tuple(_ROWS[LEFT_HAND])),
 )
 _SWAP_PRICE = 0.02  # per frame of saying "swapped", in squared shoulder widths: ties go to the detector
 _BEND_MOST = 1.0  # squared shoulder widths
@@ -218,11 +216,11 @@ def repair(track: PoseTrack, options: RepairOptions | None = None) -> PoseTrack:
     if options.jump > 0:
         points = _drop_jumps(points, options.jump * size)
     longest = np.full(points.shape[1], int(options.gap_s * track.fps))
-    longest[_HANDS] = int(options.hand_gap_s * track.fps)
+    longest[HANDS] = int(options.hand_gap_s * track.fps)
     points = _fill_gaps(points, longest)
     if options.smooth_s > 0 and len(track) >= 4:
         frames = options.smooth_s * track.fps
-        hands = _smooth(points[:, _HANDS], tuple(frames * share for share in _HAND_BANDWIDTHS))
+        hands = _smooth(points[:, HANDS], tuple(frames * share for share in _HAND_BANDWIDTHS))
         points = _smooth(points, tuple(frames * share for share in _BANDWIDTHS))
-        points[:, _HANDS] = hands
+        points[:, HANDS] = hands
     return PoseTrack.from_stacked(points.astype(np.float32), track.size, track.fps, track.source)

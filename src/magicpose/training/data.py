@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from magicpose.errors import UserError
-from magicpose.pose.augment import mask_parts
+from magicpose.pose.augment import mask_parts, mirrored
 from magicpose.pose.draw import draw_pose
 from magicpose.pose.keypoints import Pose
 from magicpose.training.config import TrainConfig
@@ -140,9 +140,8 @@ def image_batch(clips: list[ClipFolder], config: TrainConfig, step: int, rank: i
         index = int(rng.integers(len(clip.frames)))
         crop = Square.of(clip.size)
         image, points = crop.image(clip.frames[index], size), crop.keypoints(clip.keypoints[index], size)
-        if config.data.flip and rng.random() < 0.5:  # left and right swap, but the boxes stay boxes
-            image, points = image[:, ::-1], points.copy()
-            points[:, 0] = size - points[:, 0]
+        if config.data.flip and rng.random() < 0.5:
+            image, points = image[:, ::-1], mirrored(Pose.from_stacked(points), size).stacked()
         images.append(image)
         keypoints.append(points)
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
