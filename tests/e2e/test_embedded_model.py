@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from magicpose.checkpoints.hub import EMBEDDED
 from magicpose.evaluation.image import psnr
-from magicpose.hub import EMBEDDED
-from magicpose.motions import load_motion
 from magicpose.pipeline import MagicPosePipeline
 from magicpose.pose.keypoints import PoseTrack
+from magicpose.pose.motions import load_motion
 from synthetic_people import FIRST_HELD_OUT_SEED, render_clip
 from synthetic_people.motion import Framing
 

@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from magicpose.capacity import banks_fit, frame_bytes, frames_that_fit, free_bytes
+from magicpose.acceleration.capacity import banks_fit, frame_bytes, frames_that_fit, free_bytes
 from magicpose.errors import UserError
-from magicpose.model import MagicPoseModel
+from magicpose.networks.model import MagicPoseModel
 from magicpose.sampling import (
     FramePlan,
     Guidance,
@@ -236,7 +236,7 @@ def test_banks_are_kept_only_where_memory_allows(model: MagicPoseModel, monkeypa
     assert banks_fit(bank, 50) and not banks_fit(bank, 10**9)
     size = 4 * sum(states.numel() for states in bank.values())
     for free, passes in ((10 * 5 * size, 5), (10 * 4 * size, 2 * 5)):
-        monkeypatch.setattr("magicpose.capacity.free_bytes", lambda _, free=free: free)
+        monkeypatch.setattr("magicpose.acceleration.capacity.free_bytes", lambda _, free=free: free)
         with counted(model) as count:
             sample(model, NOISE, REFERENCE, MAPS, CONTEXT, 5, 1.0, options=planned(2, batch=1))
         assert count["appearance"] == passes

@@ -12,8 +12,8 @@ from diffusers import MotionAdapter
 from torch import Tensor
 
 from magicpose.errors import UserError
-from magicpose.model import MagicPoseModel
-from magicpose.motion import MotionModules
+from magicpose.networks.model import MagicPoseModel
+from magicpose.networks.motion import MotionModules
 from magicpose.sampling import FramePlan, SamplerOptions, make_scheduler, sample
 from magicpose.windows import PlainWindows, RingWindows, Window
 

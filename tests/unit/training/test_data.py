@@ -6,10 +6,14 @@ import torch
 from PIL import Image
 
 from magicpose.errors import UserError
-from magicpose.pose.draw import draw_pose
+from magicpose.media import read_image
+from magicpose.pose.drawing.draw import draw_pose
 from magicpose.pose.keypoints import LEFT_HAND, RIGHT_HAND, Pose
 from magicpose.training.config import TrainConfig, build
-from magicpose.training.data import LatentClips, Square, find_clips, image_batch, latent_batch, prefetch
+from magicpose.training.data import find_clips
+from magicpose.training.data.batches import LatentClips, image_batch, latent_batch
+from magicpose.training.data.prefetch import prefetch
+from magicpose.training.data.square import Square
 from magicpose.training.stages import STAGES
 from training_clips import settings, write_clips
 
@@ -88,7 +92,7 @@ def test_the_square_crop_moves_picture_and_points_alike(tmp_path: Path) -> None:
     picture[10:14, 50:54] = 255
     Image.fromarray(picture).save(tmp_path / "a.png")
     crop = Square.of((80, 40))
-    small = crop.image(tmp_path / "a.png", 20)
+    small = crop.image(read_image(tmp_path / "a.png"), 20)
     keypoints = crop.keypoints(np.array([[52.0, 12.0, 1.0]], np.float32), 20)[0]
     ys, xs = np.nonzero(small[..., 0] > 128)
     assert np.allclose(keypoints[:2], (xs.mean() + 0.5, ys.mean() + 0.5), atol=0.6)
