@@ -54,6 +54,7 @@ class Job:
         """
         folder = work_folder(output)
         described = {"version": VERSION, "frames": frames, "group": group, "settings": dict(settings)}
+        described = json.loads(json.dumps(described))  # as it will be read: tuples become lists
         found = _read(folder / JOB)
         if folder.exists() and found != described:
             if found is None and any(folder.iterdir()):
@@ -106,6 +107,20 @@ class Job:
     def load_frame(self, index: int) -> Image.Image:
         with Image.open(self.frame_path(index)) as frame:
             return frame.convert("RGB")
+
+    def drop_frames(self) -> None:
+        """The finished frames go; the latents they were decoded from stay."""
+        for index in range(self.frames):
+            self.frame_path(index).unlink(missing_ok=True)
+
+    def mark(self, name: str) -> None:
+        """Notes, for this run and later ones, that something is so; `name` is a plain word."""
+        with explained(self.folder):
+            _write(self.folder / f"{name}.mark", b"")
+
+    def marked(self, name: str) -> bool:
+        """Whether this run or an earlier one has noted it."""
+        return (self.folder / f"{name}.mark").is_file()
 
     def close(self) -> None:
         """The output stands: the folder goes."""
