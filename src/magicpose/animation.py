@@ -17,6 +17,7 @@ from PIL import Image
 from magicpose import __version__
 from magicpose.drivers import Driver, DriverOptions, Frame, fingerprint, read_driver
 from magicpose.errors import UserError
+from magicpose.files import claimed
 from magicpose.hub import check_complete, find_model
 from magicpose.jobs import Job
 from magicpose.media import Canvas, VideoWriter, check_output, grid, read_image, write_image
@@ -111,7 +112,13 @@ def animate(
         raise UserError("steps and batch must be at least 1")
     if options.temperature is not None:
         check_temperature(options.temperature)
-    work = _Work(options, reporter or Silent())
+    with claimed(output):
+        return _animated(references, driver, output, _Work(options, reporter or Silent()))
+
+
+def _animated(references: Sequence[str | Path], driver: str | Path, output: Path, work: _Work) -> AnimateResult:
+    """All of the work, once what is cheap to check has been checked."""
+    options = work.options
     with work.stage("read"):
         pictures = [read_image(path) for path in references]
         check_complete(find_model(options.model), options.model)

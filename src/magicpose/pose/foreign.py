@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from magicpose.errors import UserError
-from magicpose.media.files import explained, umask
+from magicpose.files import replacing_folder
+from magicpose.media.files import explained
 from magicpose.pose.jsonfile import (
     MAX_SIDE,
     Malformed,
@@ -294,16 +293,7 @@ def _write_folder(folder: Path, scene: Scene, overwrite: bool) -> None:
             raise UserError(f"{folder} exists already; choose another name or pass --overwrite")
         if not all(_FRAME_NAME.fullmatch(entry.name) for entry in folder.iterdir()):
             raise UserError(f"{folder} holds other files than OpenPose frames; choose another name")
-    with explained(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
-        try:
-            for n, frame in enumerate(scene.frames):
-                text = json.dumps(_openpose_frame(scene, frame)) + "\n"
-                (draft / f"{folder.name}_{n:012d}_keypoints.json").write_text(text, encoding="utf-8")
-            if folder.is_dir():
-                shutil.rmtree(folder)
-            draft.chmod(0o777 & ~umask())
-            draft.rename(folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+    with explained(folder), replacing_folder(folder, new=not overwrite) as draft:
+        for n, frame in enumerate(scene.frames):
+            text = json.dumps(_openpose_frame(scene, frame)) + "\n"
+            (draft / f"{folder.name}_{n:012d}_keypoints.json").write_text(text, encoding="utf-8")
