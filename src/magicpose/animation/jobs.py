@@ -115,7 +115,7 @@ class Job:
     def mark(self, name: str) -> None:
         """Notes, for this run and later ones, that something is so; `name` is a plain word."""
         with explained(self.folder):
-            _write(self.folder / f"{name}.mark", b"")
+            (self.folder / f"{name}.mark").touch()
 
     def marked(self, name: str) -> bool:
         """Whether this run or an earlier one has noted it."""
