@@ -20,6 +20,7 @@ from magicpose.appearance import AppearanceControl
 from magicpose.arithmetic import Arithmetic, use_arithmetic
 from magicpose.autoencoder import stride
 from magicpose.compiling import compile_networks, restore_networks
+from magicpose.conversion.cast import cast
 from magicpose.conversion.files import replacing_folder
 from magicpose.conversion.folder import read_folder, write_folder
 from magicpose.conversion.original import Components
@@ -142,7 +143,7 @@ class MagicPosePipeline:
         check_fit({"unet": unet, "vae": sd_pipe.vae} | added, type(sd_pipe).__name__)
         for network in (branch, pose_controlnet):
             if network is not None:
-                network.to(unet.device, unet.dtype)
+                cast(network, unet.device, unet.dtype)
         model = MagicPoseModel(unet, branch, pose_controlnet)
         schedule = {**SD15_SCHEDULE, **{k: v for k, v in sd_pipe.scheduler.config.items() if k in SD15_SCHEDULE}}
         name = str(getattr(sd_pipe.config, "_name_or_path", None) or type(sd_pipe).__name__)
@@ -176,7 +177,7 @@ class MagicPosePipeline:
         """Moves every network; `dtype` None keeps theirs."""
         self._exchanged.remove()
         for network in (self.model, self.vae, self.text_encoder):
-            network.to(device=device, dtype=dtype)
+            cast(network, device, dtype)
         self.set_arithmetic(self._arithmetic)
         return self
 

@@ -10,7 +10,8 @@ import torch
 from diffusers import AutoencoderKL
 
 from magicpose.conversion import keys
-from magicpose.conversion.original import Components, OriginalModel, State, text_table
+from magicpose.conversion.original import Components, OriginalModel, State
+from magicpose.conversion.plans import text_table
 from magicpose.conversion.schedule import schedule_buffers
 from magicpose.errors import UserError
 from magicpose.model import MagicPoseModel
