@@ -26,7 +26,7 @@ SURFACE = {
     "detect": "source output person detector repair layout fps start end max_people overlay overwrite",
     "draw": "driver output size fps start end person canvas overwrite",
     "retarget": "reference driver output preview align part repair fps start end person detector canvas overwrite",
-    "convert": "sources output dtype lora_scale overwrite",
+    "convert": "sources output dtype lora_scale overwrite ignore_unknown",
     "train": "config overrides export_only",
     "bench": "output size more_sizes modes batch rounds threads tiny overwrite",
     "models": "",

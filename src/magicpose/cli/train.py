@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
+
+from magicpose.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,19 @@ def run(options: Options) -> None:
 
     require("accelerate", "yaml")
     config = load_config(options.config, parse_overrides(options.overrides))  # before the seconds that torch takes
+    check_exist({"data.train": config.data.train, "data.validation": config.data.validation})
+    check_exist({f"init[{n}]": folder for n, folder in enumerate(config.init)})
     from magicpose.training.loop import train
 
     folder = train(config, options.export_only)
     print(f"{folder} holds the trained networks", file=sys.stderr)
+
+
+def check_exist(paths: Mapping[str, Path]) -> None:
+    """Raises UserError, by the setting's name, for a path that is not there; before torch is imported."""
+    for setting, path in paths.items():
+        if not path.exists():
+            raise UserError(f"{setting}: there is no {path}; name a folder that exists")
 
 
 def interrupted(options: Options) -> str:
