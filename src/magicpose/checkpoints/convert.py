@@ -22,7 +22,7 @@ from magicpose.checkpoints.original.read import Components, components_of
 from magicpose.checkpoints.original.weight_files import (
     GIB,
     read_state_dict,
-    replacing_folder,
+    replacing_model,
     tensor_bytes,
     write_state_dict,
 )
@@ -79,7 +79,7 @@ def _write(
         if destination.suffix.lower() in WEIGHT_SUFFIXES:
             write_state_dict(export_original(parts), destination, made_from, ignored)
         else:
-            with replacing_folder(destination) as fresh:
+            with replacing_model(destination) as fresh:
                 write_folder(parts, fresh, copied, made_from)
                 record_ignored(fresh, ignored)
     except OSError as error:
