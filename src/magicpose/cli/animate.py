@@ -49,7 +49,7 @@ class Options:
     part: Literal["body", "face", "all"] = "all"
     """take only the driver's body movement, or only its expression"""
     repair: bool = True
-    """mend what the detector got wrong: swapped sides, jumps, short gaps, jitter"""
+    """fix what the detector got wrong: swapped sides, jumps, short gaps, jitter"""
     person: str = "largest"
     """who moves in the driver: largest, center, or a number from 0, from left to right"""
     detector: str = "auto"

@@ -1,4 +1,4 @@
-"""Will this driver work on this reference? What is doubtful, with the number behind it, before anything is rendered."""
+"""Whether a driver will work on a reference: each doubt with the number behind it, before anything is rendered."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Everything is in the picture plane. A bone turned out of the plane is shortened by the same factor whoever's
 bone it is, so a driver's bone vector times (reference length / driver length) is the reference's, exactly so
 for a far camera. True lengths come from `proportions`, the head from `head`, the place from `placement`;
-docs/retargeting.md tells what is assumed, which fall-backs there are and how far off the result is.
+docs/retargeting.md describes the assumptions, the fall-backs and the measured error.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _root(driver: MeasuredBody, reference: MeasuredBody) -> int | None:
 
 
 def _about_middle(path: Floats, there: NDArray[np.bool_], size: float) -> Floats:
-    """The way of the root [T, 2], its gaps bridged, scaled about its middle."""
+    """The path of the root [T, 2], its gaps bridged, scaled about its median."""
     path = filled(path, there)
     middle = np.median(path, axis=0)
     return middle + size * (path - middle)

@@ -82,8 +82,6 @@ def test_masking_hides_faces_and_hands_in_some_maps(data: Path) -> None:
 
 
 def test_the_square_crop_moves_picture_and_points_alike(tmp_path: Path) -> None:
-    from PIL import Image
-
     picture = np.zeros((40, 80, 3), np.uint8)
     picture[10:14, 50:54] = 255
     Image.fromarray(picture).save(tmp_path / "a.png")
