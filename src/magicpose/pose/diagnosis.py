@@ -15,8 +15,8 @@ from magicpose.media.canvas import Size
 from magicpose.pose.keypoints import FACE, Pose, PoseTrack, on_canvas
 from magicpose.pose.placement import NECK
 from magicpose.pose.proportions import BONES, HIP_CENTRE, NAMES
-from magicpose.pose.retarget import MeasuredBody, located, retarget
-from magicpose.pose.retargeting.portrait import Portrait
+from magicpose.pose.retarget import MeasuredBody, retarget
+from magicpose.pose.retargeting.portrait import Portrait, located
 
 Level = Literal["ok", "warn", "refuse"]
 _ORDER: tuple[Level, ...] = ("ok", "warn", "refuse")

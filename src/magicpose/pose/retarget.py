@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magicpose.errors import UserError
-from magicpose.media.canvas import Size
 from magicpose.pose import head as heads
 from magicpose.pose.keypoints import BODY, FACE, LEFT_HAND, RIGHT_HAND, THRESHOLD, Points, Pose, PoseTrack, on_canvas
 from magicpose.pose.placement import MOST_FRAMES, NECK, filled, shift
 from magicpose.pose.proportions import HIP_CENTRE, NAMES, Proportions, measure, ratios, with_hip_centre
-from magicpose.pose.retargeting.portrait import Portrait
+from magicpose.pose.retargeting.portrait import Portrait, located
 
 Align = Literal["off", "place", "proportions"]
 MotionPart = Literal["body", "face", "all"]  # what is taken over from the driver
@@ -210,13 +209,6 @@ def _only_expression(driver: MeasuredBody, reference: MeasuredBody) -> Floats:
         out[:, body, :2] += step[:, point]
     out[out[..., 2] <= 0] = 0
     return out
-
-
-def located(to: Pose | Portrait, size: Size | None, track: PoseTrack) -> tuple[Pose, Size]:
-    """The reference's pose and its canvas: as given, else the portrait's own, else that of `track`."""
-    if isinstance(to, Portrait):
-        return to.pose, size or to.size
-    return to, size or track.size
 
 
 def retarget(

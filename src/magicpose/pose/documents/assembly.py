@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from magicpose.media.canvas import Size
-from magicpose.pose.documents.units import Rows, to_pixels
+from magicpose.pose.documents.units import PersonRows, to_pixels
 from magicpose.pose.jsonfile import MAX_SIDE, Malformed
 from magicpose.pose.keypoints import N_POINTS, Points, Pose, on_canvas
 from magicpose.pose.people import MAX_PEOPLE_IN_CLIP, Scene, identify
@@ -48,7 +48,7 @@ def assemble(found: list[Frame], unstated: Unstated) -> Scene:
     people = [(n, own, points) for n, frame in enumerate(found) for own, points in frame.people]
     if people:
         canvas = np.array([found[n].canvas or size or (np.nan, np.nan) for n, _, _ in people], float)
-        pixels = to_pixels(Rows(np.stack([points for _, _, points in people]), canvas), unstated.note)
+        pixels = to_pixels(PersonRows(np.stack([points for _, _, points in people]), canvas), unstated.note)
     else:
         pixels = np.zeros((0, N_POINTS, 3), np.float32)
     size = size or _holding(pixels)
