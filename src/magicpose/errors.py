@@ -1,4 +1,4 @@
-"""What is the user's to mend, as opposed to a bug of ours."""
+"""Errors that the user can fix, as opposed to our bugs."""
 
 
 class UserError(ValueError):

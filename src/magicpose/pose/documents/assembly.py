@@ -54,7 +54,7 @@ def assemble(found: list[Frame], unstated: Unstated) -> Scene:
     size = size or _holding(pixels)
     if len(stated) > 1:
         others = sum(stated.values()) - stated[size]
-        unstated.note(f"{others} frames have another canvas than {size[0]}x{size[1]}: scaled to fit it")
+        unstated.note(f"frames on another canvas than {size[0]}x{size[1]} are scaled to fit it: {others}")
     poses: list[list[tuple[int | None, Pose]]] = [[] for _ in found]
     for (n, own, _), points in zip(people, pixels, strict=True):
         placed = on_canvas(points, found[n].canvas or size, size)

@@ -52,8 +52,10 @@ def to_pixels(rows: PersonRows, note: Note) -> Points:
     fractions = {name: _fractions(rows, part) for name, part in _ROWS.items()}
     for name, part in _ROWS.items():
         _apply(points, rows.canvas, part, _settled(name, fractions, rows, note), 1.0, name)
-    for name in _percent(points, rows, fractions):
-        note(f"the {name} is read as percent of the canvas")
+    percent = _percent(points, rows, fractions)
+    if percent:
+        note(f"read as percent of the canvas: {', '.join(percent)}")
+    for name in percent:
         there = np.asarray((rows.points[:, _ROWS[name], 2] > 0).any(1))
         _apply(points, rows.canvas, _ROWS[name], there, 0.01, name)
     _check(points, rows.canvas, note)
