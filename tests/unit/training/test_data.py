@@ -127,7 +127,6 @@ def test_parts_are_hidden_one_by_one(data: Path) -> None:
 
 
 def test_the_square_crop_moves_picture_and_points_alike(tmp_path: Path) -> None:
-
     picture = np.zeros((40, 80, 3), np.uint8)
     picture[10:14, 50:54] = 255
     crop = Square.of((80, 40))
