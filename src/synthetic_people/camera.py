@@ -42,8 +42,8 @@ class CameraFaults:
 
 def _curve(rng: np.random.Generator) -> Array:
     """sRGB with another gamma, an S shape, lifted blacks and whites that clip early or never."""
-    value = to_srgb(np.linspace(0, BRIGHTEST, LEVELS) / rng.uniform(0.8, BRIGHTEST))
-    value = value ** np.exp(rng.normal(0, 0.15))
+    value = to_srgb(np.linspace(0, BRIGHTEST, LEVELS) / rng.uniform(0.8, 1.25))
+    value = value ** np.exp(rng.normal(-0.05, 0.12))
     steep = rng.uniform(0, 0.6)
     value = value * (1 - steep) + steep * value * value * (3 - 2 * value)
     low, high = rng.choice([0.0, rng.uniform(0, 0.12)]), rng.choice([1.0, rng.uniform(0.88, 1)])
@@ -54,11 +54,11 @@ def draw_faults(seed: int, light: Light, background: Array) -> CameraFaults:
     """The faults of a clip. The exposure meters the light and the background, never the person."""
     rng = generator(seed, Stream.CAMERA)
     lamps = light.lamps[:, 1].sum(0) * 0.5
-    meter = 0.5 * background.mean((0, 1)) + 0.5 * ALBEDO * (0.6 * light.key + light.sky + lamps)
+    meter = 0.35 * background.mean((0, 1)) + 0.65 * ALBEDO * (0.6 * light.key + light.sky + lamps)
     # white balance takes away part of the light's colour, and adds an error of its own
-    cast = (meter / (meter @ WEIGHTS)) ** -rng.uniform(0.0, 0.9) * np.exp(rng.normal(0, [0.09, 0.03, 0.11]))
-    exposure = 0.2 * 2 ** rng.normal(0.15, 0.45) / (meter @ WEIGHTS)
-    noisy = rng.random() ** 3
+    cast = (meter / (meter @ WEIGHTS)) ** -rng.uniform(0.3, 1.0) * np.exp(rng.normal(0, [0.06, 0.02, 0.07]))
+    exposure = 0.25 * 2 ** rng.normal(0.1, 0.4) / (meter @ WEIGHTS)
+    noisy = rng.random() ** 4
     return CameraFaults(
         gain=(exposure * cast).astype(np.float32),
         vignette=float(rng.choice([0.0, rng.uniform(0.1, 0.6)])),

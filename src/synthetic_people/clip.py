@@ -90,7 +90,8 @@ def _render(
     expression: str | None = None,
 ) -> Clip:
     recipe = _recipe(style, framing)
-    host = Rig(recipe.identity(seed))
+    person = recipe.person(person_seed)
+    host = Rig(person.identity if person_seed == seed else recipe.identity(seed))
     motion = make_motion(seed, frames, fps, framing)
     if expression is not None:
         motion = replace(motion, face=np.tile(unit_weights(EXPRESSIONS[expression]), (frames, 1)))
@@ -98,7 +99,7 @@ def _render(
     camera = place_camera(host, world, framing, size * SAMPLES)
     light = recipe.light(seed)
     background = recipe.background(seed, size, horizon(camera, floor_height(host)))
-    person, rig = recipe.person(person_seed), host
+    rig = host
     if person_seed != seed:
         rig = Rig(person.identity)
         world = rig.world(motion.poses, fps)
