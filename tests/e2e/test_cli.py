@@ -129,7 +129,7 @@ BAD: dict[str, tuple[str, str]] = {
     "no steps": ("animate grey.png dance -o o.mp4 --steps 0", "at least 1"),
     "odd person": ("animate grey.png dance -o o.mp4 --person left", "--person must be"),
     "odd size": ("animate grey.png dance -o o.mp4 --size big", "512x768"),
-    "unknown preset": ("animate grey.png dance -o o.mp4 --preset slow", "'balanced', 'exact', 'fast'"),
+    "unknown preset": ("animate grey.png dance -o o.mp4 --preset slow", "'balanced'"),
     "unknown scheduler": ("animate grey.png dance -o o.mp4 --align off --scheduler warp", "unknown scheduler 'warp'"),
     "unknown option": ("animate grey.png dance -o o.mp4 --foo", "--foo"),
     "no output": ("animate grey.png dance", "--output"),

@@ -223,6 +223,6 @@ def export_networks(networks: Networks, folder: Path, config: TrainConfig, steps
         networks.scheduler.save_pretrained(folder / "scheduler")
     how = {"stage": config.stage, "steps": steps}
     parts = (*STAGES[config.stage].trains, *(("appearance",) if networks.tied else ()))
-    trained = {**networks.settings.trained, **{part: how for part in parts}}
+    trained: dict[str, Any] = {**networks.settings.trained, **dict.fromkeys(parts, how)}
     settings = replace(networks.settings, image_size=config.data.size_px, trained=trained)
     write_index(folder, settings, f"training, stage {config.stage}")
