@@ -20,10 +20,10 @@ from magicpose.appearance import AppearanceControl
 from magicpose.arithmetic import Arithmetic, use_arithmetic
 from magicpose.autoencoder import stride
 from magicpose.checkpoints.index import PAPER_GUIDANCE, ModelSettings, read_schedule, read_settings
+from magicpose.checkpoints.parts import Parts
 from magicpose.compiling import compile_networks, restore_networks
 from magicpose.conversion.files import replacing_folder
 from magicpose.conversion.folder import read_folder, write_folder
-from magicpose.conversion.original import Components
 from magicpose.errors import UserError
 from magicpose.fitting import check_base, check_fit
 from magicpose.hub import find_model
@@ -119,12 +119,7 @@ class MagicPosePipeline:
         if not (folder / "tokenizer").is_dir():
             raise UserError(f"{folder} has no tokenizer: copy the one of its Stable Diffusion 1.5 base")
         assert parts.unet is not None
-        model = MagicPoseModel(
-            parts.unet,
-            None if parts.appearance is None else AppearanceControl(parts.appearance),
-            parts.pose_controlnet,
-            None if parts.motion is None else MotionModules(parts.motion),
-        )
+        model = parts.model()
         tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
         settings, schedule = read_settings(folder), read_schedule(folder)
         pipe = cls(model.eval(), parts.vae, parts.text_encoder, tokenizer, settings, schedule, str(source))
@@ -167,7 +162,7 @@ class MagicPosePipeline:
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Plain diffusers sub-folders and `model_index.json`, in one step; an existing folder is replaced."""
-        parts = Components(
+        parts = Parts(
             unet=self.model.unet,
             appearance=None if self.model.appearance is None else self.model.appearance.unet,
             pose_controlnet=self.model.pose_controlnet,

@@ -2,6 +2,6 @@
 
 from magicpose.conversion.export import export_original
 from magicpose.conversion.folder import convert
-from magicpose.conversion.original import Components, load_components, load_original
+from magicpose.conversion.original import load_components, load_original
 
-__all__ = ["Components", "convert", "export_original", "load_components", "load_original"]
+__all__ = ["convert", "export_original", "load_components", "load_original"]

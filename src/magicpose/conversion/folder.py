@@ -15,6 +15,7 @@ from transformers import CLIPTextModel
 
 from magicpose.autoencoder import PatchAutoencoder
 from magicpose.checkpoints.index import INDEX, ModelSettings, is_our_folder, read_json, read_settings, write_index
+from magicpose.checkpoints.parts import Parts
 from magicpose.conversion import keys
 from magicpose.conversion.export import export_original
 from magicpose.conversion.files import (
@@ -28,7 +29,7 @@ from magicpose.conversion.files import (
     write_state_dict,
 )
 from magicpose.conversion.lora import merge_lora
-from magicpose.conversion.original import Components, components_of, empty, fill
+from magicpose.conversion.original import components_of, empty, fill
 from magicpose.errors import UserError
 from magicpose.fitting import check_base, check_fit
 from magicpose.networks.schedule import make_scheduler
@@ -94,10 +95,10 @@ def convert(
     return destination
 
 
-def _gather(paths: Sequence[Path], lora_scale: float) -> tuple[Components, dict[str, Path], ModelSettings]:
+def _gather(paths: Sequence[Path], lora_scale: float) -> tuple[Parts, dict[str, Path], ModelSettings]:
     """All sources as one set of parts, the folders that are copied as they are (tokenizer, scheduler), and the settings
     of the last folder that has some."""
-    parts, settings = Components(), ModelSettings()
+    parts, settings = Parts(), ModelSettings()
     copied: dict[str, Path] = {}
     for path in paths:
         if path.is_dir():
@@ -120,7 +121,7 @@ def _gather(paths: Sequence[Path], lora_scale: float) -> tuple[Components, dict[
     return parts, copied, settings
 
 
-def _check_disk(parts: Components, destination: Path) -> None:
+def _check_disk(parts: Parts, destination: Path) -> None:
     needed = sum(tensor_bytes(module.state_dict()) for module in parts.present().values())
     standing = next(parent for parent in destination.absolute().parents if parent.exists())
     free = shutil.disk_usage(standing).free
@@ -132,7 +133,7 @@ def _check_disk(parts: Components, destination: Path) -> None:
 
 
 def write_folder(
-    parts: Components, folder: Path, copied: Mapping[str, Path], made_from: str, settings: ModelSettings | None = None
+    parts: Parts, folder: Path, copied: Mapping[str, Path], made_from: str, settings: ModelSettings | None = None
 ) -> None:
     """Sub-folders in diffusers' layout and the index that names them."""
     for name, module in parts.present().items():
@@ -144,29 +145,34 @@ def write_folder(
     write_index(folder, settings or ModelSettings(), made_from)
 
 
-def read_folder(folder: Path) -> Components:
+def read_folder(folder: Path) -> Parts:
     """Our folders, stock Stable Diffusion 1.5 pipelines, or the folder of a single network (a MotionAdapter, say)."""
     if (folder / "config.json").is_file():
         kind = read_json(folder / "config.json").get("_class_name")
         part = next((name for name, (_, cls, _) in PARTS.items() if cls == kind), None)
         if part is None:
             raise UserError(f"{folder}: holds a {kind}; expected {', '.join(sorted({p[1] for p in PARTS.values()}))}")
-        single: dict[str, Any] = {part: _read_part(part, folder)}
-        return Components(**single)
+        single: dict[str, Any] = {part: read_part(part, folder)}
+        return Parts(**single)
     if not (folder / INDEX).is_file():
         raise UserError(f"{folder}: no {INDEX}, so no diffusers folder; name a weight file or such a folder")
-    found: dict[str, Any] = {}
-    for part, (_, _, aliases) in PARTS.items():
-        home = next((folder / name for name in (part, *aliases) if (folder / name).is_dir()), None)
-        if home is not None:
-            found[part] = _read_part(part, home)
+    found: dict[str, Any] = {
+        part: read_part(part, home) for part, home in part_folders(folder).items() if part in PARTS
+    }
     if not found:
         raise UserError(f"{folder}: its {INDEX} stands alone; download the whole folder")
     check_fit(found, str(folder))
-    return Components(**found)
+    return Parts(**found)
 
 
-def _read_part(part: str, folder: Path) -> nn.Module:
+def part_folders(folder: Path) -> dict[str, Path]:
+    """Where the parts of a model stand in `folder`, under our names or those of stock pipelines."""
+    names = {part: (part, *aliases) for part, (_, _, aliases) in PARTS.items()} | {name: (name,) for name in COPIED}
+    homes = {part: [folder / name for name in known if (folder / name).is_dir()] for part, known in names.items()}
+    return {part: found[0] for part, found in homes.items() if found}
+
+
+def read_part(part: str, folder: Path) -> nn.Module:
     """One network in its file's dtype, strictly."""
     if part == "text_encoder":
         return _read_text(folder)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,38 +18,15 @@ from diffusers import AutoencoderKL, ControlNetModel, MotionAdapter, UNet2DCondi
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from magicpose.appearance import AppearanceControl
+from magicpose.checkpoints.parts import Parts
 from magicpose.conversion import configs, keys
 from magicpose.conversion.files import check_finite, check_memory, read_state_dict, tensor_bytes, unwrap
 from magicpose.errors import UserError
 from magicpose.fitting import check_fit
 from magicpose.model import MagicPoseModel
-from magicpose.motion import MotionModules
 
 State = dict[str, Tensor]
 Source = str | Path | Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Components:
-    """Whatever a checkpoint holds, as plain diffusers and transformers models; absent parts are None.
-
-    `unused`: keys of the original that nothing reads (schedule buffers, the appearance branch's hint encoder); kept
-    so that writing gives back what was read; the hint encoder's under its stage-2 name. None: made anew on export.
-    """
-
-    unet: UNet2DConditionModel | None = None
-    appearance: UNet2DConditionModel | None = None
-    pose_controlnet: ControlNetModel | None = None
-    vae: AutoencoderKL | None = None
-    text_encoder: CLIPTextModel | None = None
-    motion: MotionAdapter | None = None
-    unused: State | None = field(default=None, repr=False)
-
-    def present(self) -> dict[str, nn.Module]:
-        """The networks that are there, by name."""
-        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "unused"}
-        return {name: module for name, module in found.items() if module is not None}
 
 
 class OriginalModel(MagicPoseModel):
@@ -77,17 +54,13 @@ def load_original(source: Source, dtype: torch.dtype | None = None) -> MagicPose
             f"{_name(source)}: holds only {held}, no UNet; convert it together with its base: "
             "magicpose convert BASE THIS -o FOLDER"
         )
-    model = OriginalModel(
-        parts.unet,
-        None if parts.appearance is None else AppearanceControl(parts.appearance),
-        parts.pose_controlnet,
-        None if parts.motion is None else MotionModules(parts.motion),
-    )
-    model.unused = parts.unused or {}
+    model = parts.model(OriginalModel)
+    assert isinstance(model, OriginalModel)
+    model.unused = dict(parts.unused or {})
     return model
 
 
-def load_components(source: Source, dtype: torch.dtype | None = None) -> Components:
+def load_components(source: Source, dtype: torch.dtype | None = None) -> Parts:
     """Every network in an original file: also ControlNet files and AnimateDiff motion modules, which stand alone."""
     name = _name(source)
     if isinstance(source, Mapping):
@@ -103,7 +76,7 @@ def load_components(source: Source, dtype: torch.dtype | None = None) -> Compone
     return parts
 
 
-def components_of(state: State, source: str) -> Components:
+def components_of(state: State, source: str) -> Parts:
     """The networks in a state dict with original keys; they share its memory. `source` names it in messages."""
     check_memory(tensor_bytes(state), source)
     parts = _build(split(state, source), source)
@@ -182,7 +155,7 @@ def _refuse(source: str, problems: Mapping[str, list[str]]) -> None:
 # ---- building --------------------------------------------------------------------------------------------------
 
 
-def _build(groups: Groups, source: str) -> Components:
+def _build(groups: Groups, source: str) -> Parts:
     """The networks, in the order of the table."""
     built: dict[str, Any] = {}
     for part, weights in groups.weights.items():
@@ -195,7 +168,7 @@ def _build(groups: Groups, source: str) -> Components:
             given = getattr(unet if unet is not None else appearance, layer).state_dict()
             getattr(appearance, layer).load_state_dict({k: _real(v) for k, v in given.items()}, assign=True)
     check_fit(built, source)
-    return Components(**built, unused=groups.unused)
+    return Parts(**built, unused=groups.unused)
 
 
 def _real(value: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from magicpose.networks.latents import encode
 from magicpose.training.data import ClipFolder, LatentClips, Square
 from magicpose.training.progress import progress_bar
 
@@ -36,9 +37,9 @@ def _encode(clip: ClipFolder, vae: Any, size_px: int, path: Path, device: Any) -
     pixels = torch.from_numpy(np.stack([crop.image(frame, size_px) for frame in clip.frames]))
     images = (pixels.permute(0, 3, 1, 2).float() / 127.5 - 1).to(device)
     with torch.autocast(images.device.type, torch.bfloat16):
-        encoded = vae.encode(images).latent_dist.sample()
+        encoded = encode(vae, images)
     draft = path.with_suffix(".part")
-    save_file({"latents": (encoded.float() * vae.config.scaling_factor).half().cpu().contiguous()}, draft)
+    save_file({"latents": encoded.half().cpu().contiguous()}, draft)
     draft.replace(path)
 
 

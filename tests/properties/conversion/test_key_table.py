@@ -9,7 +9,8 @@ from diffusers import ControlNetModel, UNet2DConditionModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from magicpose.conversion import Components, export_original, keys, load_components
+from magicpose.checkpoints.parts import Parts
+from magicpose.conversion import export_original, keys, load_components
 
 layouts = st.builds(
     keys.Layout, st.lists(st.booleans(), min_size=1, max_size=5).map(tuple), st.integers(min_value=1, max_value=3)
@@ -55,9 +56,7 @@ def test_any_network_comes_back_from_its_original_form(layout: Any, widths: list
     }
     up = tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(layout.attention))
     with torch.device("meta"):
-        before = Components(
-            unet=UNet2DConditionModel(**shape, up_block_types=up), pose_controlnet=ControlNetModel(**shape)
-        )
+        before = Parts(unet=UNet2DConditionModel(**shape, up_block_types=up), pose_controlnet=ControlNetModel(**shape))
     state = export_original(before)
     after = load_components(state)
     for name, module in before.present().items():
