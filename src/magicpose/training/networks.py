@@ -36,7 +36,7 @@ class Networks:
     @property
     def whole(self) -> Parts:
         """All of it; in the joint stage the UNet is its own appearance branch."""
-        parts: dict[str, Any] = {**self.parts}
+        parts: dict[str, Any] = {str(name): network for name, network in self.parts.items()}
         if self.tied:
             parts["appearance"] = parts["unet"]
         return Parts(**parts, tokenizer=self.tokenizer, scheduler=self.scheduler)
