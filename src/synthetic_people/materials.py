@@ -73,7 +73,7 @@ class Look(NamedTuple):
 
 
 @njit
-def around(u, n):  # type: ignore[no-untyped-def]
+def around(u: float, n: int) -> tuple[int, int, float]:
     """The two of n texels on either side of u (period 1), and the share of the second; without slow divisions."""
     x = (u - math.floor(u)) * n - 0.5
     first = math.floor(x)
@@ -87,7 +87,7 @@ def around(u, n):  # type: ignore[no-untyped-def]
 
 
 @njit
-def texel(texture, u, v, k):  # type: ignore[no-untyped-def]
+def texel(texture: Array, u: float, v: float, k: int) -> float:
     """Channel k of a repeating texture [n, m, channels] at u, v (1 = one period), bilinear."""
     a, b, fx = around(u, texture.shape[1])
     c, d, fy = around(v, texture.shape[0])
@@ -96,7 +96,7 @@ def texel(texture, u, v, k):  # type: ignore[no-untyped-def]
 
 
 @njit
-def lay_texture(texture, u, v, alpha, out):  # type: ignore[no-untyped-def]
+def lay_texture(texture: Array, u: float, v: float, alpha: float, out: Array) -> None:
     """Mix the first three channels of a repeating texture at u, v into out [3]."""
     a, b, fx = around(u, texture.shape[1])
     c, d, fy = around(v, texture.shape[0])
@@ -107,7 +107,7 @@ def lay_texture(texture, u, v, alpha, out):  # type: ignore[no-untyped-def]
 
 
 @njit
-def height_at(stack, layer, u, v):  # type: ignore[no-untyped-def]
+def height_at(stack: Array, layer: int, u: float, v: float) -> float:
     """A bilinear sample of one layer of a stack [layers, n, n]."""
     n = stack.shape[1]
     a, b, fx = around(u, n)
@@ -117,32 +117,32 @@ def height_at(stack, layer, u, v):  # type: ignore[no-untyped-def]
 
 
 @njit
-def ramp(start, end, x):  # type: ignore[no-untyped-def]
+def ramp(start: float, end: float, x: float) -> float:
     """Smooth step from 0 at `start` to 1 at `end`."""
     t = min(1.0, max(0.0, (x - start) / (end - start)))
     return t * t * (3 - 2 * t)
 
 
 @njit
-def tint(c, colours, row, amount):  # type: ignore[no-untyped-def]
+def tint(c: Array, colours: Array, row: int, amount: float) -> None:
     for k in range(3):
         c[k] = c[k] * (1 - amount) + colours[row, k] * amount
 
 
 @njit
-def paint(c, colours, row):  # type: ignore[no-untyped-def]
+def paint(c: Array, colours: Array, row: int) -> None:
     for k in range(3):
         c[k] = colours[row, k]
 
 
 @njit
-def scale(c, amount):  # type: ignore[no-untyped-def]
+def scale(c: Array, amount: float) -> None:
     for k in range(3):
         c[k] *= amount
 
 
 @njit
-def answer(s, specular, gloss, red, green, blue):  # type: ignore[no-untyped-def]
+def answer(s: Array, specular: float, gloss: float, red: float, green: float, blue: float) -> None:
     s[SPECULAR] = specular
     s[GLOSS] = gloss
     s[WRAP] = red
@@ -151,7 +151,7 @@ def answer(s, specular, gloss, red, green, blue):  # type: ignore[no-untyped-def
 
 
 @njit
-def shade_skin(p, colours, face, noise, c, s):  # type: ignore[no-untyped-def]
+def shade_skin(p: Array, colours: Array, face: Array, noise: Array, c: Array, s: Array) -> None:
     x = p[TX]
     y = p[TX + 1]
     z = p[TX + 2]
@@ -192,7 +192,7 @@ def shade_skin(p, colours, face, noise, c, s):  # type: ignore[no-untyped-def]
 
 
 @njit
-def shade_eye(p, colours, eyes, c, s):  # type: ignore[no-untyped-def]
+def shade_eye(p: Array, colours: Array, eyes: Array, c: Array, s: Array) -> None:
     side = 0 if p[TX] > 0 else 1
     dx = p[TX] - eyes[side, 0]
     dy = p[TX + 1] - eyes[side, 1]
@@ -211,7 +211,9 @@ def shade_eye(p, colours, eyes, c, s):  # type: ignore[no-untyped-def]
 
 
 @njit
-def shade_top(p, colours, style, texture, front_print, noise, c):  # type: ignore[no-untyped-def]
+def shade_top(
+    p: Array, colours: Array, style: Style, texture: Array, front_print: Array, noise: Array, c: Array
+) -> None:
     x = p[TX]
     z = p[TX + 2]
     front = p[TX + 1] < -0.02
@@ -239,7 +241,7 @@ def shade_top(p, colours, style, texture, front_print, noise, c):  # type: ignor
 
 
 @njit
-def shade_bottom(p, style, texture, noise, belted, c):  # type: ignore[no-untyped-def]
+def shade_bottom(p: Array, style: Style, texture: Array, noise: Array, belted: bool, c: Array) -> None:
     x = p[TX]
     z = p[TX + 2]
     lay_texture(texture, p[U] / style.bottom_period, p[V] / style.bottom_period, 1.0, c)
@@ -258,7 +260,7 @@ def shade_bottom(p, style, texture, noise, belted, c):  # type: ignore[no-untype
 
 
 @njit
-def fold_normal(p, wrinkle, phase, amount):  # type: ignore[no-untyped-def]
+def fold_normal(p: Array, wrinkle: Array, phase: float, amount: float) -> None:
     """Tilt the normal by the slopes of the cloth's folds."""
     u = p[U] * 2.6 + phase
     v = p[V] * 2.0 + phase * 3
@@ -276,7 +278,7 @@ def fold_normal(p, wrinkle, phase, amount):  # type: ignore[no-untyped-def]
 
 
 @njit
-def shade_shoe(p, colours, c, s):  # type: ignore[no-untyped-def]
+def shade_shoe(p: Array, colours: Array, c: Array, s: Array) -> None:
     x = p[TX]
     y = p[TX + 1]
     sole = p[TX + 2] < -0.797
@@ -289,7 +291,9 @@ def shade_shoe(p, colours, c, s):  # type: ignore[no-untyped-def]
 
 
 @njit
-def shade_hair(p, colours, curl, noise, direction, beard, c, s):  # type: ignore[no-untyped-def]
+def shade_hair(
+    p: Array, colours: Array, curl: float, noise: Array, direction: Array, beard: bool, c: Array, s: Array
+) -> None:
     row = BROW_COLOUR if beard else HAIR_COLOUR
     wide = 1.2 if beard else 1.3
     strand = height_at(noise, STRAND, p[U] * wide + 0.02 * math.sin(p[V] * 30), p[V] * (0.8 + 3 * curl))
@@ -320,7 +324,7 @@ def shade_hair(p, colours, curl, noise, direction, beard, c, s):  # type: ignore
 
 
 @njit
-def shade_hat(p, colours, noise, c):  # type: ignore[no-untyped-def]
+def shade_hat(p: Array, colours: Array, noise: Array, c: Array) -> None:
     knit = 1 + 0.12 * math.sin(p[U] * 2 * math.pi * 46) + 0.05 * height_at(noise, GRAIN, p[U] * 4, p[V] * 8)
     for k in range(3):
         c[k] = colours[HAT_COLOUR, k] * knit
@@ -329,7 +333,22 @@ def shade_hat(p, colours, noise, c):  # type: ignore[no-untyped-def]
 
 
 @njit
-def material_of(m, p, colours, style, top, bottom, face, front_print, eyes, noise, wrinkle, direction, c, s):  # type: ignore[no-untyped-def]
+def material_of(
+    m: int,
+    p: Array,
+    colours: Array,
+    style: Style,
+    top: Array,
+    bottom: Array,
+    face: Array,
+    front_print: Array,
+    eyes: Array,
+    noise: Array,
+    wrinkle: Array,
+    direction: Array,
+    c: Array,
+    s: Array,
+) -> None:
     """Fill c and s for a sample of material m; may bend the normal in p. `direction` [3] points to the light."""
     answer(s, 0.0, 20.0, 0.05, 0.05, 0.05)
     s[OCCLUSION] = 1.0

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from synthetic_people.asset import Array
-from synthetic_people.kernels import njit
+from synthetic_people.kernels import Camera, ShadowMap, njit
 from synthetic_people.materials import (
     ANSWER,
     CUT,
@@ -21,11 +21,12 @@ from synthetic_people.materials import (
     TX,
     VX,
     WRAP,
+    Look,
     U,
     X,
     material_of,
 )  # fmt: skip
-from synthetic_people.mesh import EYE, MOUTH, SKIN, TEETH
+from synthetic_people.mesh import EYE, MOUTH, SKIN, TEETH, Surface
 
 
 class Light(NamedTuple):
@@ -53,7 +54,7 @@ AROUND = np.array([[1, 0], [0, 1], [-1, 0], [0, -1], [2, 2], [-2, 2], [2, -2], [
 
 
 @njit
-def occlusion(depth, y, x, reach):  # type: ignore[no-untyped-def]
+def occlusion(depth: Array, y: int, x: int, reach: int) -> float:
     """Screen-space ambient occlusion 0..1: how many of eight neighbours stand 6 to 250 mm before the sample."""
     height, width = depth.shape
     here = depth[y, x]
@@ -69,7 +70,7 @@ def occlusion(depth, y, x, reach):  # type: ignore[no-untyped-def]
 
 
 @njit
-def in_shadow(depth, axes, texels_per_metre, p, m):  # type: ignore[no-untyped-def]
+def in_shadow(depth: Array, axes: Array, texels_per_metre: float, p: Array, m: int) -> float:
     """Share of the key light that is blocked; sampled off the surface along the normal against acne."""
     n = depth.shape[0]
     off = 1.3 / texels_per_metre
@@ -98,7 +99,7 @@ def in_shadow(depth, axes, texels_per_metre, p, m):  # type: ignore[no-untyped-d
 
 
 @njit
-def view_and_normal(camera, m, p):  # type: ignore[no-untyped-def]
+def view_and_normal(camera: Camera, m: int, p: Array) -> None:
     """Fill the direction to the viewer; make the normal unit and, on thin things, face the viewer."""
     vx = camera.x - p[X]
     vy = -camera.distance - p[X + 1]
@@ -116,7 +117,19 @@ def view_and_normal(camera, m, p):  # type: ignore[no-untyped-def]
 
 
 @njit
-def light_sample(m, p, c, s, direction, key, sky, ground, rim, blocked, out):  # type: ignore[no-untyped-def]
+def light_sample(
+    m: int,
+    p: Array,
+    c: Array,
+    s: Array,
+    direction: Array,
+    key: Array,
+    sky: Array,
+    ground: Array,
+    rim: float,
+    blocked: float,
+    out: Array,
+) -> None:
     """out [4]: the lit sample and 1: wrapped diffuse, sky and ground, specular, rim."""
     lit = 1 - 0.85 * blocked
     facing = p[NX] * direction[0] + p[NX + 1] * direction[1] + p[NX + 2] * direction[2]
@@ -146,7 +159,7 @@ def light_sample(m, p, c, s, direction, key, sky, ground, rim, blocked, out):  #
 
 
 @njit
-def same_material(triangle, material, y0, x0, samples):  # type: ignore[no-untyped-def]
+def same_material(triangle: Array, material: Array, y0: int, x0: int, samples: int) -> bool:
     """Whether all samples of the pixel that starts at y0, x0 show one material."""
     first = triangle[y0, x0]
     if first < 0:
@@ -159,7 +172,17 @@ def same_material(triangle, material, y0, x0, samples):  # type: ignore[no-untyp
 
 
 @njit
-def shade(surface, look, noise, wrinkle, light, shadow, camera, buffers, out):  # type: ignore[no-untyped-def]
+def shade(
+    surface: Surface,
+    look: Look,
+    noise: Array,
+    wrinkle: Array,
+    light: Light,
+    shadow: ShadowMap,
+    camera: Camera,
+    buffers: Buffers,
+    out: Array,
+) -> None:
     """out float32 [H, W, 4]: premultiplied linear colour and coverage, averaged over the samples of a pixel.
 
     Pixels of one material shade only the samples on their diagonal. `noise` [4, n, n] and `wrinkle` [n, n, 2] are

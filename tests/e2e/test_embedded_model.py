@@ -10,10 +10,13 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from magicpose.checkpoints.hub import EMBEDDED
 from magicpose.evaluation.image import psnr
-from magicpose.hub import EMBEDDED
-from magicpose.motions import load_motion
 from magicpose.pipeline import MagicPosePipeline
+from magicpose.pose.keypoints import PoseTrack
+from magicpose.pose.motions import load_motion
+from synthetic_people import FIRST_HELD_OUT_SEED, render_clip
+from synthetic_people.motion import Framing
 
 PERSON = Path(__file__).parents[2] / "src/magicpose/weights/people/demo.png"
 
@@ -58,6 +61,18 @@ def test_its_autoencoder_keeps_a_face(tiny: MagicPosePipeline) -> None:
         back = next(tiny.decode(latents * tiny.vae.config.scaling_factor))
     assert 0.5 < float(latents.std()) < 1.5  # normalised, as the schedule expects
     assert psnr(np.asarray(back), picture) > 26
+
+
+@pytest.mark.parametrize("framing", ["bust", "half"])
+def test_it_paints_the_person_in_the_pose_better_than_a_copy_of_the_photo(
+    tiny: MagicPosePipeline, framing: Framing
+) -> None:
+    """Rendered people of held-out seeds, whose true picture in the new pose is known."""
+    clip = render_clip(FIRST_HELD_OUT_SEED, 8, 128, framing, "plain", fps=3.0)
+    pose, reference, truth = clip.track[-1], clip.frames[0], clip.frames[-1]
+    track = PoseTrack((pose,), clip.track.size, clip.track.fps)
+    out = tiny(Image.fromarray(reference), track, num_inference_steps=10)
+    assert psnr(np.asarray(out.frames[0]), truth) > psnr(reference, truth) + 3
 
 
 def test_without_reference_and_pose_it_is_its_plain_unet(tiny: MagicPosePipeline) -> None:

@@ -11,8 +11,9 @@ import torch
 from recorded import DATA
 from torch import Tensor
 
+from magicpose.checkpoints.original.export import export_original
+from magicpose.checkpoints.original.read import load_components, load_original
 from magicpose.checkpoints.parts import Parts
-from magicpose.conversion import export_original, load_components, load_original
 
 Entries = dict[str, Any]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from magicpose.appearance import AppearanceControl
-from magicpose.model import MagicPoseModel
-from magicpose.motion import MotionModules
+from magicpose.networks.appearance import AppearanceControl
+from magicpose.networks.model import MagicPoseModel
+from magicpose.networks.motion import MotionModules
 from magicpose.networks.schedule import NoiseSchedule
 from magicpose.networks.text import encode_text
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from magicpose.presets import PresetName
+from magicpose.animation.presets import PresetName
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,9 @@ class Options:
     """of the start noise: 1 is the paper's; below, fewer accidents and less detail; default: the model's own"""
     scheduler: str | None = None
     """ddim, dpm++2m, unipc, lcm, tcd; default: the preset's or the model's own"""
+    windows: Literal["ring", "plain"] = "ring"
+    """how motion modules see a long clip: ring (the original's; its end meets its start), or plain for clips that do
+    not loop"""
     seed: int = 0
     prompt: str = ""
     """words for models that understand them"""
@@ -56,6 +59,8 @@ class Options:
     """auto, mediapipe or dwpose"""
     maps: bool | None = None
     """the driver's pictures are rendered pose maps (default: judged by the first)"""
+    canvas: str | None = None
+    """512x768: the canvas that a pose document refers to, where it does not state it"""
     grid: bool = False
     """show reference, driver, pose and result side by side"""
     batch: int = 8
@@ -76,16 +81,22 @@ class Options:
 
 
 def run(options: Options) -> None:
-    from magicpose.animation import AnimateOptions, animate
-    from magicpose.cli.arguments import parse_person, parse_size
+    from magicpose.animation.drivers import DriverOptions
+    from magicpose.animation.run import AnimateOptions, animate
+    from magicpose.cli.arguments import parse_canvas, parse_person, parse_size
     from magicpose.cli.bars import Bars
-    from magicpose.drivers import DriverOptions
     from magicpose.errors import UserError
 
     if len(options.inputs) < 2:
         raise UserError("name at least one picture of a person and then a driver, such as: me.jpg dance -o out.mp4")
     driver = DriverOptions(
-        options.fps, options.start, options.end, parse_person(options.person), options.detector, options.maps
+        fps=options.fps,
+        start=options.start,
+        end=options.end,
+        person=parse_person(options.person),
+        detector=options.detector,
+        maps=options.maps,
+        canvas=parse_canvas(options.canvas),
     )
     chosen = AnimateOptions(
         model=options.model,
@@ -94,6 +105,7 @@ def run(options: Options) -> None:
         guidance=options.guidance,
         temperature=options.temperature,
         scheduler=options.scheduler,
+        windows=options.windows,
         seed=options.seed,
         prompt=options.prompt,
         size=parse_size(options.size),
@@ -124,6 +136,6 @@ def run(options: Options) -> None:
 
 def interrupted(options: Options) -> str:
     """What to say after Ctrl-C."""
-    from magicpose.jobs import resume_hint
+    from magicpose.animation.jobs import resume_hint
 
     return resume_hint(options.output)

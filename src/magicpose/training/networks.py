@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from magicpose.appearance import AppearanceControl
+from magicpose.checkpoints.compatibility import check_fit
+from magicpose.checkpoints.folder import part_folders, read_part
 from magicpose.checkpoints.index import ModelSettings, is_our_folder, read_schedule, read_settings, write_index
 from magicpose.checkpoints.parts import Parts
-from magicpose.conversion.folder import part_folders, read_part
 from magicpose.errors import UserError
-from magicpose.fitting import check_fit
-from magicpose.model import MagicPoseModel
+from magicpose.networks.appearance import AppearanceControl
+from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.schedule import NoiseSchedule, make_scheduler
 from magicpose.training.config import NetworkConfig, TrainConfig
 from magicpose.training.stages import PARTS, STAGES, Part, Stage
@@ -131,7 +131,7 @@ def widen_latents(module: Any, channels: int | None) -> Any:
 def _make(part: Part, networks: Networks, sizes: NetworkConfig) -> Any:
     import diffusers
 
-    from magicpose.autoencoder import PatchAutoencoder
+    from magicpose.networks.autoencoder import PatchAutoencoder
 
     if part == "vae":
         return PatchAutoencoder(sizes.latent_channels, sizes.patch, sizes.vae_channels, sizes.vae_layers)

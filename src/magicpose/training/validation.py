@@ -13,7 +13,9 @@ from torch import Tensor
 from magicpose.networks.latents import decode, encode
 from magicpose.sampling import sample
 from magicpose.training.config import TrainConfig
-from magicpose.training.data import ClipFolder, LatentClips, Square, draw_maps
+from magicpose.training.data.batches import LatentClips, draw_maps
+from magicpose.training.data.clips import ClipFolder
+from magicpose.training.data.square import Square
 from magicpose.training.networks import Networks
 
 
@@ -63,7 +65,7 @@ def _validate_denoiser(
 
 
 def _frame(clip: ClipFolder, index: int, config: TrainConfig) -> Tensor:
-    pixels = torch.from_numpy(Square.of(clip.size).image(clip.frames[index], config.data.size_px).copy())
+    pixels = torch.from_numpy(Square.of(clip.size).image(clip.picture(index), config.data.size_px).copy())
     return pixels.permute(2, 0, 1).float() / 127.5 - 1
 
 

@@ -12,15 +12,15 @@ import pytest
 from PIL import Image
 
 from magicpose.animation import AnimateOptions, animate
-from magicpose.autoencoder import PatchAutoencoder
+from magicpose.animation.drivers import DriverOptions
+from magicpose.animation.presets import PRESETS, choose_preset
+from magicpose.checkpoints.folder import convert
+from magicpose.checkpoints.hub import EMBEDDED
 from magicpose.checkpoints.index import PARTS, ModelSettings, read_schedule, read_settings, write_index
-from magicpose.conversion import convert
-from magicpose.drivers import DriverOptions
 from magicpose.errors import UserError
-from magicpose.hub import EMBEDDED
 from magicpose.media import read_metadata
+from magicpose.networks.autoencoder import PatchAutoencoder
 from magicpose.pipeline import MagicPosePipeline
-from magicpose.presets import PRESETS, choose_preset
 from magicpose.training.config import TrainConfig, build
 from magicpose.training.loop import train
 from training_clips import settings, write_clips
