@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from magicpose.animation.options import DriverOptions as DriverOptions
 from magicpose.errors import UserError
 from magicpose.media import IMAGE_SUFFIXES, AudioSource, exact_fps, list_images, probe, read_image, read_video
-from magicpose.media.canvas import Size
 from magicpose.pose.detection.cache import hash_files
 from magicpose.pose.detection.detect import PICTURE_FPS, detect_poses
 from magicpose.pose.documents.document import load_person
-from magicpose.pose.keypoints import PersonChoice, PoseTrack
+from magicpose.pose.keypoints import PoseTrack
 from magicpose.pose.motions import MOTIONS, load_motion
 from magicpose.progress import Progress
 
@@ -27,21 +27,6 @@ MAX_DRIVER_FRAMES = 36_000  # twenty minutes at 30 frames per second
 _FRAMES_JUDGED = 8  # a clip of pose maps may begin with empty ones
 _BLACK, _LIT = 24, 64  # grey levels
 _HUES = 12
-
-
-@dataclass(frozen=True)
-class DriverOptions:
-    """How to read a driver. Times in seconds from its start."""
-
-    fps: float | None = None
-    start: float | None = None
-    end: float | None = None
-    person: PersonChoice = "largest"
-    detector: str = "auto"
-    maps: bool | None = None
-    """Pictures are rendered pose maps; None: judged by the first of them."""
-    canvas: Size | None = None
-    """(width, height) in pixels that a pose document refers to, where it does not state it."""
 
 
 @dataclass(frozen=True)

@@ -84,10 +84,14 @@ def _parsed(verb: str, options: type[Any], arguments: Sequence[str]) -> Any:
     """The verb's options; wrong ones end the program with one line in place of tyro's box."""
     import tyro
 
+    from magicpose.cli.values import VALUES
+
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(options, args=list(arguments), prog=f"magicpose {verb}", description=VERBS[verb])
+            return tyro.cli(
+                options, args=list(arguments), prog=f"magicpose {verb}", description=VERBS[verb], registry=VALUES
+            )
     except SystemExit as ended:
         if ended.code:
             lines = [line.strip(_BOX) for line in said.getvalue().splitlines()]
