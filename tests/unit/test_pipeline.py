@@ -16,7 +16,8 @@ from magicpose.checkpoints.index import ModelSettings
 from magicpose.errors import UserError
 from magicpose.networks.schedule import SD15_SCHEDULE
 from magicpose.pipeline import MagicPosePipeline
-from magicpose.sampling import FramePlan, frame_groups, sample
+from magicpose.sampling.loop import sample
+from magicpose.sampling.windows import FramePlan, frame_groups
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
-from magicpose.animation.presets import Preset, PresetName, check_temperature, choose_preset
+from magicpose.animation.presets import Preset, PresetName, choose_preset
 from magicpose.checkpoints.hub import find_model
 from magicpose.checkpoints.index import read_settings
 from magicpose.errors import UserError
-from magicpose.windows import WindowsName
+from magicpose.sampling.guidance import check_temperature
+from magicpose.sampling.windows import WindowsName
 
 Size = tuple[int, int]  # width, height in pixels
 PersonChoice = Literal["largest", "center"] | int

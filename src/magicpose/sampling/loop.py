@@ -26,8 +26,9 @@ from magicpose.networks.attention import KeysValues
 from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.motion import MotionModules
 from magicpose.networks.schedule import NoiseSchedule, make_scheduler
-from magicpose.sampler_options import Guidance, SamplerOptions, StepHook, StopSampling
-from magicpose.windows import FramePlan, Window, frame_groups, window_schedule
+from magicpose.sampling.guidance import Guidance
+from magicpose.sampling.options import SamplerOptions, StepHook, StopSampling
+from magicpose.sampling.windows import FramePlan, Window, frame_groups, window_schedule
 
 __all__ = [
     "FramePlan",
