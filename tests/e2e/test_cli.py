@@ -18,7 +18,7 @@ from PIL import Image
 from magicpose import __version__
 from magicpose.cli import VERBS, main, usage
 from magicpose.media import read_metadata
-from magicpose.pose.document import save_people
+from magicpose.pose.documents.document import save_people
 from magicpose.pose.keypoints import PoseTrack
 from synthetic_people import render_clip
 

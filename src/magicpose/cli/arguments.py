@@ -9,7 +9,7 @@ from typing import Any
 from magicpose.errors import UserError
 from magicpose.media.canvas import Size
 from magicpose.media.canvas import parse_size as read_size
-from magicpose.pose.jsonfile import MAX_SIDE
+from magicpose.pose.documents.jsonfile import MAX_SIDE
 from magicpose.pose.keypoints import PersonChoice
 
 

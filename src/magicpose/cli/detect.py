@@ -47,10 +47,10 @@ class Options:
 def run(options: Options) -> None:
     from magicpose.cli.bars import Bars
     from magicpose.media import check_output
-    from magicpose.pose.detect import choose_detector
-    from magicpose.pose.document import save_people
-    from magicpose.pose.smooth import repair
-    from magicpose.previews import write_overlay
+    from magicpose.pose.detection.detect import choose_detector
+    from magicpose.pose.documents.document import save_people
+    from magicpose.pose.drawing.previews import write_overlay
+    from magicpose.pose.retargeting.repair import repair
 
     for path in (options.output, options.overlay):
         if path is not None:
@@ -74,7 +74,7 @@ def _people(options: Options, bars: Bars) -> list[PoseTrack]:
     """Those who were asked for; UserError if there is nobody."""
     from magicpose.cli.arguments import parse_person
     from magicpose.errors import UserError
-    from magicpose.pose.detect import detect_people
+    from magicpose.pose.detection.detect import detect_people
     from magicpose.pose.people import pick_person
 
     chosen = None if options.person == "all" else parse_person(options.person)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 if TYPE_CHECKING:
+    from magicpose.animation.drivers import Driver
     from magicpose.cli.bars import Bars
-    from magicpose.drivers import Driver
     from magicpose.pose.keypoints import PoseTrack
     from magicpose.pose.retargeting.portrait import Portrait
 
@@ -54,10 +54,10 @@ def run(options: Options) -> None:
     from magicpose.cli.bars import Bars
     from magicpose.errors import UserError
     from magicpose.media import check_output
-    from magicpose.pose.detect import choose_detector
-    from magicpose.pose.document import save_people
+    from magicpose.pose.detection.detect import choose_detector
+    from magicpose.pose.documents.document import save_people
     from magicpose.pose.retargeting.fit import FitOptions, fit_motion
-    from magicpose.pose.smooth import RepairOptions
+    from magicpose.pose.retargeting.repair import RepairOptions
 
     for path in (options.output, options.preview):
         if path is not None:
@@ -85,8 +85,8 @@ def run(options: Options) -> None:
 
 def _read(options: Options, bars: Bars) -> tuple[Driver, Portrait]:
     """The driver, and the person of the reference, who is not looked for where nothing is aligned."""
+    from magicpose.animation.drivers import DriverOptions, read_driver
     from magicpose.cli.arguments import parse_canvas, parse_person
-    from magicpose.drivers import DriverOptions, read_driver
     from magicpose.media import read_image
     from magicpose.pose.keypoints import Pose
     from magicpose.pose.retargeting.portrait import Portrait, detect_portrait
@@ -114,8 +114,8 @@ def _preview(options: Options, track: PoseTrack, output: Path, bars: Bars) -> No
     from PIL import Image
 
     from magicpose.media import read_image, write_image
-    from magicpose.pose.preview import preview
-    from magicpose.previews import STILLS, write_overlay
+    from magicpose.pose.drawing.previews import STILLS, write_overlay
+    from magicpose.pose.drawing.strip import preview
 
     if output.suffix.lower() in STILLS:
         strip = preview(np.asarray(read_image(options.reference)), track)

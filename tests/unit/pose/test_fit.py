@@ -11,8 +11,8 @@ from PIL import Image
 import magicpose as mp
 from magicpose.errors import UserError
 from magicpose.pose.keypoints import Pose, PoseTrack
-from magicpose.pose.retarget import retarget
-from magicpose.pose.smooth import repair
+from magicpose.pose.retargeting.repair import repair
+from magicpose.pose.retargeting.retarget import retarget
 from stick_people import Body, clip, figure, wandering
 
 A, B = Body(), Body(shoulders=0.4, forearm=0.3, metre=200.0)

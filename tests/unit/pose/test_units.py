@@ -13,9 +13,9 @@ import pytest
 
 from magicpose.errors import UserError
 from magicpose.media.files import MediaWarning
-from magicpose.motions import load_motion
-from magicpose.pose.document import load_people, load_person, save_people
+from magicpose.pose.documents.document import load_people, load_person, save_people
 from magicpose.pose.keypoints import BODY, FACE, LEFT_HAND, RIGHT_HAND, PoseTrack
+from magicpose.pose.motions import load_motion
 
 BODY_KEY, LEFT_KEY, RIGHT_KEY, FACE_KEY = KEYS = (
     "pose_keypoints_2d", "hand_left_keypoints_2d", "hand_right_keypoints_2d", "face_keypoints_2d",

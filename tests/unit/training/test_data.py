@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from magicpose.errors import UserError
-from magicpose.pose.draw import draw_pose
+from magicpose.pose.drawing.draw import draw_pose
 from magicpose.pose.keypoints import LEFT_HAND, RIGHT_HAND, Pose
 from magicpose.training.config import TrainConfig, build
 from magicpose.training.data import LatentClips, Square, find_clips, image_batch, latent_batch, prefetch

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from magicpose.media.canvas import Size
+from magicpose.pose.documents.jsonfile import MAX_SIDE, Malformed
 from magicpose.pose.documents.units import PersonRows, to_pixels
-from magicpose.pose.jsonfile import MAX_SIDE, Malformed
 from magicpose.pose.keypoints import N_POINTS, Points, Pose, on_canvas
 from magicpose.pose.people import MAX_PEOPLE_IN_CLIP, Scene, identify
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from magicpose.pose.jsonfile import MAX_COORDINATE, Malformed, as_list, kind
+from magicpose.pose.documents.jsonfile import MAX_COORDINATE, Malformed, as_list, kind
 from magicpose.pose.keypoints import N_BODY, N_FACE, N_HAND, Points
 
 Rows = Sequence[int]  # for each of our points its row in theirs; -1: they do not have it

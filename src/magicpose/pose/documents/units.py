@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from magicpose.pose.jsonfile import Malformed
+from magicpose.pose.documents.jsonfile import Malformed
 from magicpose.pose.keypoints import BODY, FACE, LEFT_HAND, RIGHT_HAND, Points
 
 Floats = NDArray[np.float64]

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magicpose.errors import UserError
-from magicpose.pose.diagnosis import Diagnosis, diagnose
 from magicpose.pose.keypoints import BODY, Pose, PoseTrack
-from magicpose.pose.proportions import BONES, NAMES, with_hip_centre
-from magicpose.pose.retarget import Align, MeasuredBody, MotionPart, retarget
+from magicpose.pose.retargeting.diagnosis import Diagnosis, diagnose
 from magicpose.pose.retargeting.portrait import Portrait, detect_portrait
-from magicpose.pose.smooth import RepairOptions, person_size, repair
+from magicpose.pose.retargeting.proportions import BONES, NAMES, with_hip_centre
+from magicpose.pose.retargeting.repair import RepairOptions, person_size, repair
+from magicpose.pose.retargeting.retarget import Align, MeasuredBody, MotionPart, retarget
 
 __all__ = ["FitOptions", "FittedMotion", "FrameRecord", "Portrait", "detect_portrait", "fit_motion"]
 

@@ -36,7 +36,7 @@ def detect_portrait(
     Raises UserError if the picture cannot be read or shows nobody.
     """
     from magicpose.media import read_image  # the detectors' networks are needed for this alone
-    from magicpose.pose.detect import detect_pose
+    from magicpose.pose.detection.detect import detect_pose
 
     pose = detect_pose(picture, detector, person=person)
     if isinstance(picture, np.ndarray):
