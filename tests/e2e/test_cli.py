@@ -27,7 +27,7 @@ SURFACE = {
     "draw": "driver output size fps start end person overwrite",
     "retarget": "reference driver output preview align part fps start end person detector overwrite",
     "convert": "sources output dtype lora_scale overwrite",
-    "train": "config overrides export_only",
+    "train": "config overrides seed dry_run export_only",
     "bench": "output size more_sizes modes batch rounds threads tiny overwrite",
     "models": "",
 }
