@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from magicpose.attention import QueryKey
 from magicpose.errors import UserError
+from magicpose.networks.attention import QueryKey
 
 REACH_M = 0.04  # points of the surface farther apart than this do not match
 _DECODER = "up_blocks."  # the ControlNet adds to these blocks alone: no other layer knows the pose

@@ -7,8 +7,8 @@ from math import prod
 
 import torch
 
-from magicpose.autoencoder import stride
 from magicpose.errors import UserError, require
+from magicpose.networks.autoencoder import stride
 from magicpose.training.config import TrainConfig, check_counts
 from magicpose.training.data.clips import ClipFolder
 from magicpose.training.meter import GIB

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from magicpose.attention import QueryKey
-from magicpose.model import MagicPoseModel
+from magicpose.networks.attention import QueryKey
+from magicpose.networks.model import MagicPoseModel
 from magicpose.training.config import LossConfig
 from magicpose.training.correspondence import correspondence_loss
 from magicpose.training.data.batches import ImageBatch, LatentBatch

@@ -142,7 +142,7 @@ def compile_networks(model: Any) -> None:
 
 def _check_size(vae: Any, size_px: int) -> int:
     """The pixels of a latent pixel; UserError where pictures of side `size_px` do not divide into them."""
-    from magicpose.autoencoder import stride
+    from magicpose.networks.autoencoder import stride
 
     pixels = stride(vae)
     if size_px % pixels:

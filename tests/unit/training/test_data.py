@@ -8,7 +8,7 @@ import torch
 
 from magicpose.errors import UserError
 from magicpose.media import read_image
-from magicpose.pose.draw import draw_pose
+from magicpose.pose.drawing.draw import draw_pose
 from magicpose.pose.keypoints import Pose
 from magicpose.training.config import TrainConfig, build
 from magicpose.training.data import find_clips

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from magicpose.autoencoder import PatchAutoencoder
+from magicpose.networks.autoencoder import PatchAutoencoder
 from magicpose.progress import Silent
 from magicpose.training.data import find_clips, latents
 from training_clips import write_clips
@@ -81,7 +81,7 @@ TOGETHER = """
 import sys, torch
 from pathlib import Path
 from accelerate import Accelerator
-from magicpose.autoencoder import PatchAutoencoder
+from magicpose.networks.autoencoder import PatchAutoencoder
 from magicpose.progress import Silent
 from magicpose.training.data import find_clips, latents
 accelerator, root = Accelerator(cpu=True), Path(sys.argv[1])

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from magicpose.pose.draw import draw_pose
+from magicpose.pose.drawing.draw import draw_pose
 from magicpose.pose.keypoints import N_BODY, N_FACE, N_HAND, Pose
 from magicpose.training.correspondence import matching_cells
 from magicpose.training.data.clips import ClipFolder

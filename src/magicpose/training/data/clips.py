@@ -15,7 +15,7 @@ from PIL import Image
 
 from magicpose.errors import UserError
 from magicpose.media import IMAGE_SUFFIXES, MediaWarning, image_size, list_images, read_image
-from magicpose.pose.jsonfile import MAX_COORDINATE, MAX_SIDE
+from magicpose.pose.documents.jsonfile import MAX_COORDINATE, MAX_SIDE
 from magicpose.pose.keypoints import Pose, PoseTrack
 
 KEYPOINTS = "keypoints.npz"
