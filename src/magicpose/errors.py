@@ -1,4 +1,4 @@
-"""Mistakes that the user can fix, as opposed to bugs of ours."""
+"""Errors that the user can fix, as opposed to our bugs."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from magicpose.animation.presets import check_temperature
 from magicpose.checkpoints.compatibility import check_base, check_fit
 from magicpose.checkpoints.folder import read_folder, write_folder
 from magicpose.checkpoints.hub import find_model
+from magicpose.checkpoints.original.cast import cast
 from magicpose.checkpoints.original.read import Components
 from magicpose.checkpoints.original.weight_files import replacing_model
 from magicpose.checkpoints.settings import PAPER_GUIDANCE, ModelSettings
@@ -151,7 +152,7 @@ class MagicPosePipeline:
         check_fit({"unet": unet, "vae": sd_pipe.vae} | added, type(sd_pipe).__name__)
         for network in (branch, pose_controlnet):
             if network is not None:
-                network.to(unet.device, unet.dtype)
+                cast(network, unet.device, unet.dtype)
         model = MagicPoseModel(unet, branch, pose_controlnet)
         schedule = {**SD15_SCHEDULE, **{k: v for k, v in sd_pipe.scheduler.config.items() if k in SD15_SCHEDULE}}
         name = str(getattr(sd_pipe.config, "_name_or_path", None) or type(sd_pipe).__name__)
@@ -185,7 +186,7 @@ class MagicPosePipeline:
         """Moves every network; `dtype` None keeps theirs."""
         self._exchanged.remove()
         for network in (self.model, self.vae, self.text_encoder):
-            network.to(device=device, dtype=dtype)
+            cast(network, device, dtype)
         self.set_arithmetic(self._arithmetic)
         return self
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from synthetic_people.asset import Array
 from synthetic_people.kernels import njit
 from synthetic_people.mesh import (
@@ -59,6 +61,7 @@ class Style(NamedTuple):
     open_front: bool
     denim: bool
     hoodie: bool
+    textured: bool = False  # whether `Look.overlay` counts
 
 
 class Look(NamedTuple):
@@ -70,6 +73,7 @@ class Look(NamedTuple):
     front_print: Array  # [64, 64, 4]
     eyes: Array  # [2, 3]: centres on the template, left first
     style: Style
+    overlay: Array = np.ones((3, 1, 1, 3), np.float32)  # [3, n, n, 3]: factors for skin, hair, and hats and shoes
 
 
 @njit
@@ -333,6 +337,25 @@ def shade_hat(p: Array, colours: Array, noise: Array, c: Array) -> None:
 
 
 @njit
+def vary(m: int, p: Array, overlay: Array, c: Array) -> None:
+    """Multiply c by the person's own texture of skin, hair, or hats and shoes."""
+    if m == SKIN:
+        layer, u, v = 0, p[TX] * 2.6 + p[TX + 1] * 1.7, p[TX + 2] * 2.6 + p[TX + 1]
+    elif m in (HAIR, BEARD):
+        layer, u, v = 1, p[U], p[V] / 0.64
+    elif m in (HAT, SHOE):
+        layer, u, v = 2, p[U] * 3, p[V] * 5
+    else:
+        return
+    left, right, fx = around(u, overlay.shape[2])
+    above, below, fy = around(v, overlay.shape[1])
+    for k in range(3):
+        top = overlay[layer, above, left, k] * (1 - fx) + overlay[layer, above, right, k] * fx
+        bottom = overlay[layer, below, left, k] * (1 - fx) + overlay[layer, below, right, k] * fx
+        c[k] = min(0.95, c[k] * (top * (1 - fy) + bottom * fy))
+
+
+@njit
 def material_of(
     m: int,
     p: Array,
@@ -343,6 +366,7 @@ def material_of(
     face: Array,
     front_print: Array,
     eyes: Array,
+    overlay: Array,
     noise: Array,
     wrinkle: Array,
     direction: Array,
@@ -386,3 +410,5 @@ def material_of(
     elif m == FRAME:
         paint(c, colours, FRAME_COLOUR)
         answer(s, 0.4, 40.0, 0.05, 0.05, 0.05)
+    if style.textured:
+        vary(m, p, overlay, c)

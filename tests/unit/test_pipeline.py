@@ -234,8 +234,8 @@ def test_networks_of_another_base_are_refused_in_one_line(
 def test_arithmetic_is_chosen_and_taken_back(
     tiny_sd: Path, arithmetic: Arithmetic, close: int, differs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("winograd", "quantised"):
-        monkeypatch.setattr(f"magicpose.{module}._FEWEST_CHANNELS", 4)
+    for module in ("winograd", "int8"):
+        monkeypatch.setattr(f"magicpose.acceleration.{module}._FEWEST_CHANNELS", 4)
     pipe = MagicPosePipeline.from_pretrained(tiny_sd)
 
     def frames() -> np.ndarray:

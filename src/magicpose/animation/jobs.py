@@ -7,7 +7,6 @@ Every file appears whole or not at all, so the job may be killed at any moment. 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 from PIL import Image
 
 from magicpose.errors import UserError
+from magicpose.files import is_draft, replacing
 from magicpose.media.files import explained, frame_name
 from magicpose.windows import frame_groups
 
@@ -58,7 +58,7 @@ class Job:
         described = json.loads(json.dumps(described))  # as it will be read: tuples become lists
         found = _read(folder / JOB)
         if folder.exists() and found != described:
-            if found is None and any(folder.iterdir()):
+            if found is None and not all(is_draft(entry.name) for entry in folder.iterdir()):
                 raise UserError(f"{folder} is in the way and holds another's files; choose another output name")
             if found is not None and not overwrite:
                 raise UserError(
@@ -69,7 +69,8 @@ class Job:
         with explained(folder):
             folder.mkdir(exist_ok=True)
             if found != described:
-                _write(folder / JOB, json.dumps(described, indent=1).encode())
+                with replacing(folder / JOB) as draft:
+                    draft.write_text(json.dumps(described, indent=1), encoding="utf-8")
         return cls(folder, frames, group)
 
     def latents_path(self, first: int) -> Path:
@@ -110,14 +111,12 @@ class Job:
     def _save(self, path: Path, tensors: Mapping[str, Any]) -> None:
         from safetensors.torch import save
 
-        with explained(self.folder):
-            _write(path, save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}))
+        with explained(self.folder), replacing(path) as draft:
+            draft.write_bytes(save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}))
 
     def save_frame(self, index: int, frame: Image.Image) -> None:
-        with explained(self.folder):
-            draft = self.folder / f".{frame_name(index)}"
+        with explained(self.folder), replacing(self.frame_path(index)) as draft:
             frame.save(draft, format="PNG", compress_level=1)
-            draft.replace(self.frame_path(index))
 
     def load_frame(self, index: int) -> Image.Image:
         with Image.open(self.frame_path(index)) as frame:
@@ -131,7 +130,7 @@ class Job:
     def mark(self, name: str) -> None:
         """Notes, for this run and later ones, that something is so; `name` is a plain word."""
         with explained(self.folder):
-            _write(self.folder / f"{name}.mark", b"")
+            (self.folder / f"{name}.mark").touch()
 
     def marked(self, name: str) -> bool:
         """Whether this run or an earlier one has noted it."""
@@ -140,16 +139,6 @@ class Job:
     def close(self) -> None:
         """The output stands: the folder goes."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all, on disk when this returns."""
-    draft = path.with_name(f".{path.name}")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

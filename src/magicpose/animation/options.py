@@ -70,7 +70,7 @@ class AnimateOptions:
     part: Literal["body", "face", "all"] = "all"
     """take only the driver's body movement, or only its expression"""
     repair: bool = True
-    """mend what the detector got wrong: swapped sides, jumps, short gaps, jitter"""
+    """fix what the detector got wrong: swapped sides, jumps, short gaps, jitter"""
     grid: bool = field(default=False, metadata=NEVER_CHANGES_FRAMES)
     """show reference, driver, pose and result side by side"""
     batch: int = field(default=8, metadata=NEVER_CHANGES_FRAMES)

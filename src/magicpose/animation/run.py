@@ -15,6 +15,7 @@ from magicpose.animation.shot import Shot, read_inputs
 from magicpose.animation.work import Work
 from magicpose.animation.write import write_output
 from magicpose.errors import UserError
+from magicpose.files import claimed
 from magicpose.media import check_output
 from magicpose.media.canvas import Size
 from magicpose.media.formats import format_of
@@ -53,8 +54,15 @@ def animate(
     """
     options, output = options or AnimateOptions(), Path(output)
     _check(references, driver, output, options)
-    work = Work(reporter or Silent())
-    inputs = read_inputs(references, str(driver), options, work)
+    with claimed(output):
+        return _animated(references, str(driver), output, options, Work(reporter or Silent()))
+
+
+def _animated(
+    references: Sequence[str | Path], driver: str, output: Path, options: AnimateOptions, work: Work
+) -> AnimateResult:
+    """All of the work, once what is cheap to check has been checked and nobody else makes this output."""
+    inputs = read_inputs(references, driver, options, work)
     with work.stage("load"):
         pipe = _load(options)
     with work.stage("draw"):

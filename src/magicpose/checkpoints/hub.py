@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from magicpose.acceleration.capacity import free_bytes
 from magicpose.errors import UserError
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -58,13 +59,11 @@ _NEEDED = {
 
 def check_complete(folder: Path, name: str, available_bytes: int | None = None) -> None:
     """Raises UserError for a model that lacks a network, or is larger than the memory; reads no weights."""
-    import psutil
-
     for places, what in _NEEDED.items():
         if not any((folder / place).is_dir() for place in places):
             raise UserError(f"model {name} has no {what}: convert it together with one")
     needed = sum(file.stat().st_size for file in folder.glob("*/*.safetensors"))
-    free = psutil.virtual_memory().available if available_bytes is None else available_bytes
+    free = free_bytes() if available_bytes is None else available_bytes
     if needed > free:
         raise UserError(
             f"model {name} needs {needed / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free: "

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from magicpose.errors import UserError
+from magicpose.files import replacing
 from magicpose.media.files import (
     MediaWarning,
     PathLike,
@@ -22,7 +23,6 @@ from magicpose.media.files import (
     check_output,
     explained,
     natural_key,
-    temporary_beside,
 )
 from magicpose.media.metadata import exif, png_text, to_json
 
@@ -85,9 +85,8 @@ def write_image(
         raise UserError(f"cannot write {path}: use one of {', '.join(_WRITTEN)}")
     check_output(path, overwrite)
     remark = to_json(metadata)
-    with explained(path), temporary_beside(path) as temporary:
-        image.convert("RGB").save(temporary, exif=exif(remark), pnginfo=png_text(remark), **options)
-        temporary.replace(path)
+    with explained(path), replacing(path, new=not overwrite) as draft:
+        image.convert("RGB").save(draft, exif=exif(remark), pnginfo=png_text(remark), **options)
 
 
 def list_images(folder: PathLike) -> list[Path]:

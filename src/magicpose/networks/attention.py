@@ -28,8 +28,8 @@ class KeysValues(NamedTuple):
     values: Tensor
 
 
-class Match(NamedTuple):
-    """What decides where a layer looks in the reference: [B, T, heads * d], [B, R, heads * d], and how many heads."""
+class QueryKey(NamedTuple):
+    """Queries of the image and keys of the reference in one layer, [B, T, heads * d] and [B, R, heads * d]; `heads`."""
 
     query: Tensor
     key: Tensor
@@ -66,7 +66,7 @@ class MultiSourceAttention:
         temb: Tensor | None = None,
         record: MutableMapping[str, Tensor] | None = None,
         bank: ReferenceBank | None = None,
-        probe: MutableMapping[str, Match] | None = None,
+        probe: MutableMapping[str, QueryKey] | None = None,
     ) -> Tensor:
         """`hidden_states` [B, T, C] -> [B, T, C].
 
@@ -87,7 +87,7 @@ class MultiSourceAttention:
             entry = bank[self.name]
             reference = project(attn, entry.to(sources.dtype)) if isinstance(entry, Tensor) else entry
             if probe is not None:
-                probe[self.name] = Match(query, reference.keys, attn.heads)
+                probe[self.name] = QueryKey(query, reference.keys, attn.heads)
             # One bank serves every frame of a clip: [1 or B, R, C] -> [B, T+R, C].
             key, value = (
                 torch.cat([own, added.expand(len(own), -1, -1)], dim=1)

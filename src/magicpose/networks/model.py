@@ -10,7 +10,7 @@ from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 
 from magicpose.networks.appearance import AppearanceControl
-from magicpose.networks.attention import KeysValues, Match, ReferenceBank, project_bank, use_multi_source_attention
+from magicpose.networks.attention import KeysValues, QueryKey, ReferenceBank, project_bank, use_multi_source_attention
 
 PoseResiduals = tuple[list[Tensor], Tensor]  # ControlNet's additions to the skips and to the middle
 
@@ -95,7 +95,7 @@ class MagicPoseModel(nn.Module):
         context: Tensor,
         bank: ReferenceBank | None = None,
         pose: Tensor | None = None,
-        probe: MutableMapping[str, Match] | None = None,
+        probe: MutableMapping[str, QueryKey] | None = None,
     ) -> Tensor:
         """Predicts the noise (or v) in `latents` [B, 4, h, w].
 
@@ -114,7 +114,7 @@ class MagicPoseModel(nn.Module):
         context: Tensor,
         bank: ReferenceBank | None = None,
         residuals: PoseResiduals | None = None,
-        probe: MutableMapping[str, Match] | None = None,
+        probe: MutableMapping[str, QueryKey] | None = None,
     ) -> Tensor:
         """The UNet with whatever conditions are given; the part of `forward` that runs once per step and frame.
 

@@ -75,3 +75,10 @@ def test_what_ctrl_c_says(tmp_path: Path) -> None:
     assert "before anything" in resume_hint(tmp_path / "out.mp4")
     open_job(tmp_path)
     assert "same command" in resume_hint(tmp_path / "out.mp4")
+
+
+def test_a_job_killed_while_its_description_was_written_goes_on(tmp_path: Path) -> None:
+    folder = work_folder(tmp_path / "out.mp4")
+    (folder / ".job.abc.part").mkdir(parents=True)
+    (folder / ".job.abc.part" / "job.json").write_text("{")
+    assert len(open_job(tmp_path).groups_left()) == 3

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from tiny_originals import motion_adapter, parts, stage1, stage2
 from torch import Tensor
 
-from magicpose.checkpoints.folder import convert
+from magicpose.checkpoints.convert import convert
 from magicpose.checkpoints.original.export import export_original
 from magicpose.checkpoints.original.read import Components, load_components, load_original
 from magicpose.checkpoints.original.weight_files import check_memory, read_state_dict

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from magicpose.training.config import OptimizerConfig
-from magicpose.training.loop import make_optimizer
 from magicpose.training.muon import Muon, is_matrix, orthogonalise
+from magicpose.training.optimiser import make_optimizer
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 40), (2, 40, 16), (1, 24, 24)])

@@ -21,6 +21,7 @@ from magicpose.errors import UserError
 from magicpose.media.canvas import Size
 from magicpose.media.files import MediaWarning, PathLike, natural_key
 from magicpose.pose.documents import foreign
+from magicpose.pose.documents.assembly import Unstated
 from magicpose.pose.documents.jsonfile import (
     MAX_BYTES,
     MAX_COORDINATE,
@@ -53,7 +54,7 @@ Layout = Literal["magicpose", "openpose", "comfyui", "coco-wholebody"]
 @dataclass(frozen=True)
 class _Format:
     recognises: Callable[[Any], bool]
-    read: Callable[[Any, foreign.Unstated], Scene]
+    read: Callable[[Any, Unstated], Scene]
     write: Callable[[Path, Scene, bool], None]  # the bool allows overwriting
 
 
@@ -105,7 +106,7 @@ def _load(path: Path, size: Size | None, fps: float) -> Scene:
     def note(text: str) -> None:
         warnings.warn(f"{path}: {text}", MediaWarning, stacklevel=4)
 
-    unstated = foreign.Unstated(size, fps, note)
+    unstated = Unstated(size, fps, note)
     try:
         scene = _read_folder(path, unstated) if path.is_dir() else _read_file(path, unstated)
         if not scene.frames:
@@ -117,7 +118,7 @@ def _load(path: Path, size: Size | None, fps: float) -> Scene:
         raise UserError(f"{path}: {error}") from error
 
 
-def _read_file(path: Path, unstated: foreign.Unstated) -> Scene:
+def _read_file(path: Path, unstated: Unstated) -> Scene:
     document = read_json(path)
     for form in _FORMATS.values():
         if form.recognises(document):
@@ -125,7 +126,7 @@ def _read_file(path: Path, unstated: foreign.Unstated) -> Scene:
     raise Malformed("this JSON is no pose document; give a *.pose.json, OpenPose, ComfyUI or COCO-WholeBody file")
 
 
-def _read_folder(folder: Path, unstated: foreign.Unstated) -> Scene:
+def _read_folder(folder: Path, unstated: Unstated) -> Scene:
     """The OpenPose files of a folder, in natural order of their names, as the frames of one clip."""
     files = [file for file in folder.glob("*_keypoints.json") if file.is_file()]
     files.sort(key=lambda file: natural_key(file.name))
@@ -144,7 +145,7 @@ def _is_native(document: Any) -> bool:
     return isinstance(document, dict) and "format" in document
 
 
-def _read_native(document: Any, _: foreign.Unstated) -> Scene:
+def _read_native(document: Any, _: Unstated) -> Scene:
     if document["format"] != FORMAT:
         raise Malformed(f'its "format" must be "{FORMAT}"')
     version = as_whole(document.get("version"), "version", 1, 1_000_000)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from magicpose.errors import UserError
+from magicpose.files import replacing_folder
 from magicpose.media.canvas import Size
-from magicpose.media.files import explained, umask
+from magicpose.media.files import explained
 from magicpose.pose.documents.assembly import Frame, Unstated, assemble, own_id
 from magicpose.pose.documents.jsonfile import (
     MAX_SIDE,
@@ -250,16 +249,7 @@ def _write_folder(folder: Path, scene: Scene, overwrite: bool) -> None:
             raise UserError(f"{folder} exists already; choose another name or pass --overwrite")
         if not all(_FRAME_NAME.fullmatch(entry.name) for entry in folder.iterdir()):
             raise UserError(f"{folder} holds other files than OpenPose frames; choose another name")
-    with explained(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
-        try:
-            for n, frame in enumerate(scene.frames):
-                text = json.dumps(_openpose_frame(scene, frame)) + "\n"
-                (draft / f"{folder.name}_{n:012d}_keypoints.json").write_text(text, encoding="utf-8")
-            if folder.is_dir():
-                shutil.rmtree(folder)
-            draft.chmod(0o777 & ~umask())
-            draft.rename(folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+    with explained(folder), replacing_folder(folder, new=not overwrite) as draft:
+        for n, frame in enumerate(scene.frames):
+            text = json.dumps(_openpose_frame(scene, frame)) + "\n"
+            (draft / f"{folder.name}_{n:012d}_keypoints.json").write_text(text, encoding="utf-8")

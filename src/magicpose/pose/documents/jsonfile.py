@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magicpose.errors import UserError
-from magicpose.media.files import check_input, check_output, explained, temporary_beside
+from magicpose.files import replacing
+from magicpose.media.files import check_input, check_output, explained
 
 MAX_BYTES = 128 << 20
 MAX_SIDE = 16384  # px
@@ -55,9 +56,8 @@ def write_text(path: Path, text: str, *, overwrite: bool) -> None:
     if path.is_dir():
         raise UserError(f"{path} is a folder; name a file")
     path = check_output(path, overwrite)
-    with explained(path), temporary_beside(path) as draft:
+    with explained(path), replacing(path, new=not overwrite) as draft:
         draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
 
 
 def as_object(value: Any, at: str, known: frozenset[str] | None = None) -> dict[str, Any]:
