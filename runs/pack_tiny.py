@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from magicpose.checkpoints.index import ModelSettings, is_our_folder, read_settings, write_index
 from magicpose.training.stages import STAGES as TRAINING
 
 STAGES = ("vae", "joint", "pose_prior", "appearance", "pose")  # later ones win
@@ -28,18 +30,18 @@ LIMIT_MB = 72
 def main(source: Path, target: Path) -> None:
     draft = target.with_name(target.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
-    before = target / "model_index.json"
-    made_by: dict[str, str] = json.loads(before.read_text())["made_by"] if before.exists() else {}
-    newest = source
+    settings = read_settings(target) if is_our_folder(target) else ModelSettings()
+    trained = dict(settings.trained)
     for stage in STAGES:
         for part in PARTS:
             folder = source / stage / "export" / part
             if folder.is_dir():
                 shutil.rmtree(draft / part, ignore_errors=True)
                 shutil.copytree(folder, draft / part)
-                newest = source / stage / "export"
+                newest = read_settings(source / stage / "export")
+                settings = replace(settings, image_size=newest.image_size)
                 if part in TRAINING[stage].trains:
-                    made_by[part] = stage
+                    trained[part] = newest.trained.get(part, {"stage": stage})
     if _vocabulary(target) == _vocabulary(draft) is not None:  # saved again, it would carry how it was last called
         shutil.rmtree(draft / "tokenizer")
         shutil.copytree(target / "tokenizer", draft / "tokenizer")
@@ -53,20 +55,13 @@ def main(source: Path, target: Path) -> None:
         about = json.loads(config.read_text())
         about.pop("_name_or_path", None)
         config.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
-    size_px = json.loads((newest / "model_index.json").read_text())["size_px"]
-    index = {
-        "_class_name": "MagicPosePipeline",
-        "guidance_scale": GUIDANCE,
-        "temperature": TEMPERATURE,
-        "image_size": size_px,
-        "made_by": made_by,
-    }
-    (draft / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+    settings = replace(settings, guidance_scale=GUIDANCE, temperature=TEMPERATURE, trained=trained)
+    write_index(draft, settings, "runs/tiny.sh")
     megabytes = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file()) / 1e6
     assert megabytes <= LIMIT_MB, f"{megabytes:.1f} MB is more than the package may hold"
     shutil.rmtree(target, ignore_errors=True)
     draft.rename(target)
-    print(f"{target}: {megabytes:.1f} MB; {made_by}")
+    print(f"{target}: {megabytes:.1f} MB; {trained}")
 
 
 def _vocabulary(model: Path) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,26 +24,25 @@ from magicpose.animation.presets import check_temperature
 from magicpose.checkpoints.compatibility import check_base, check_fit
 from magicpose.checkpoints.folder import read_folder, write_folder
 from magicpose.checkpoints.hub import find_model
+from magicpose.checkpoints.index import PAPER_GUIDANCE, ModelSettings, read_schedule, read_settings
 from magicpose.checkpoints.original.cast import cast
-from magicpose.checkpoints.original.read import Components
 from magicpose.checkpoints.original.weight_files import replacing_model
-from magicpose.checkpoints.settings import PAPER_GUIDANCE, ModelSettings
+from magicpose.checkpoints.parts import Parts
 from magicpose.errors import UserError
 from magicpose.media.canvas import Canvas, Size
 from magicpose.networks.appearance import AppearanceControl
 from magicpose.networks.autoencoder import stride
 from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.motion import MotionModules
+from magicpose.networks.schedule import SD15_SCHEDULE, make_scheduler
 from magicpose.pose.drawing.draw import draw_poses
 from magicpose.pose.keypoints import PoseTrack
 from magicpose.progress import Progress
 from magicpose.sampling import (
-    SD15_SCHEDULE,
     FramePlan,
     Guidance,
     SamplerOptions,
     StepHook,
-    make_scheduler,
     sample_groups,
 )
 
@@ -82,17 +81,26 @@ class MagicPosePipeline:
         model: UNet, appearance control, pose ControlNet, and motion modules where there are any.
         vae: diffusers' AutoencoderKL or our PatchAutoencoder.
         text_encoder, tokenizer: CLIP, as in Stable Diffusion.
-        settings: name, default guidance and temperature, noise schedule.
+        settings: default guidance, temperature and size.
     """
 
     def __init__(
-        self, model: MagicPoseModel, vae: Any, text_encoder: Any, tokenizer: Any, settings: ModelSettings
+        self,
+        model: MagicPoseModel,
+        vae: Any,
+        text_encoder: Any,
+        tokenizer: Any,
+        settings: ModelSettings,
+        schedule: Mapping[str, Any] = SD15_SCHEDULE,
+        name: str = "a model",
     ) -> None:
         self.model = model
         self.vae = vae
         self.text_encoder = text_encoder
         self.tokenizer = tokenizer
         self.settings = settings
+        self.schedule = dict(schedule)
+        self.name = name
         self._arithmetic: Arithmetic = "plain"
         self._exchanged = Replacement([])
         self._compiled = False
@@ -119,15 +127,10 @@ class MagicPosePipeline:
         if not (folder / "tokenizer").is_dir():
             raise UserError(f"{folder} has no tokenizer: copy the one of its Stable Diffusion 1.5 base")
         assert parts.unet is not None
-        model = MagicPoseModel(
-            parts.unet,
-            None if parts.appearance is None else AppearanceControl(parts.appearance),
-            parts.pose_controlnet,
-            None if parts.motion is None else MotionModules(parts.motion),
-        )
+        model = parts.model()
         tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        settings = ModelSettings.read(folder, str(source))
-        pipe = cls(model.eval(), parts.vae, parts.text_encoder, tokenizer, settings)
+        settings, schedule = read_settings(folder), read_schedule(folder)
+        pipe = cls(model.eval(), parts.vae, parts.text_encoder, tokenizer, settings, schedule, str(source))
         if dtype is None and torch.device(device).type == "cpu":
             dtype = torch.float32
         return pipe.to(device, dtype)
@@ -156,8 +159,8 @@ class MagicPosePipeline:
         model = MagicPoseModel(unet, branch, pose_controlnet)
         schedule = {**SD15_SCHEDULE, **{k: v for k, v in sd_pipe.scheduler.config.items() if k in SD15_SCHEDULE}}
         name = str(getattr(sd_pipe.config, "_name_or_path", None) or type(sd_pipe).__name__)
-        settings = ModelSettings(name, guidance_scale, schedule=schedule)
-        return cls(model, sd_pipe.vae, sd_pipe.text_encoder, sd_pipe.tokenizer, settings)
+        settings = ModelSettings(guidance_scale)
+        return cls(model, sd_pipe.vae, sd_pipe.text_encoder, sd_pipe.tokenizer, settings, schedule, name)
 
     def detach(self) -> UNet2DConditionModel:
         """Gives the base UNet back with the layers and attention processors it had; this pipeline is then unusable."""
@@ -167,7 +170,7 @@ class MagicPosePipeline:
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Plain diffusers sub-folders and `model_index.json`, in one step; an existing folder is replaced."""
-        parts = Components(
+        parts = Parts(
             unet=self.model.unet,
             appearance=None if self.model.appearance is None else self.model.appearance.unet,
             pose_controlnet=self.model.pose_controlnet,
@@ -178,9 +181,8 @@ class MagicPosePipeline:
         with tempfile.TemporaryDirectory() as scratch, replacing_model(Path(folder)) as fresh:
             copied = {name: Path(scratch) / name for name in ("tokenizer", "scheduler")}
             self.tokenizer.save_pretrained(copied["tokenizer"])
-            make_scheduler("ddim", self.settings.schedule).save_pretrained(copied["scheduler"])
-            write_folder(parts, fresh, copied, self.settings.name)
-            replace(self.settings, image_size=self.native_side).write(fresh)
+            make_scheduler("ddim", self.schedule).save_pretrained(copied["scheduler"])
+            write_folder(parts, fresh, copied, self.name, replace(self.settings, image_size=self.native_side))
 
     def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> MagicPosePipeline:
         """Moves every network; `dtype` None keeps theirs."""
@@ -357,7 +359,7 @@ class MagicPosePipeline:
             conditions.context,
             steps,
             self.settings.guidance_scale,
-            make_scheduler(scheduler, self.settings.schedule) if isinstance(scheduler, str) else scheduler,
+            make_scheduler(scheduler, self.schedule) if isinstance(scheduler, str) else scheduler,
             options,
             on_step,
         )

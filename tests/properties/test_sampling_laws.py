@@ -12,7 +12,8 @@ from torch import Tensor
 
 from magicpose.networks.attend import attend_in_slices, train_in_slices
 from magicpose.networks.model import MagicPoseModel
-from magicpose.sampling import FramePlan, Guidance, SamplerOptions, frame_groups, make_scheduler, sample
+from magicpose.networks.schedule import make_scheduler
+from magicpose.sampling import FramePlan, Guidance, SamplerOptions, frame_groups, sample
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 few = settings(

@@ -11,8 +11,9 @@ from diffusers import DDIMScheduler, LCMScheduler, StableDiffusionPipeline, TCDS
 from torch import Tensor
 
 from magicpose.networks.model import MagicPoseModel
+from magicpose.networks.schedule import SD15_SCHEDULE
 from magicpose.pipeline import MagicPosePipeline
-from magicpose.sampling import SD15_SCHEDULE, SamplerOptions, sample
+from magicpose.sampling import SamplerOptions, sample
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 pytest.importorskip("peft", reason="LoRA needs the lora extra")

@@ -16,13 +16,13 @@ from torch import Tensor
 from magicpose.acceleration.capacity import banks_fit, frame_bytes, frames_that_fit, free_bytes
 from magicpose.errors import UserError
 from magicpose.networks.model import MagicPoseModel
+from magicpose.networks.schedule import make_scheduler
 from magicpose.sampling import (
     FramePlan,
     Guidance,
     SamplerOptions,
     StopSampling,
     frame_groups,
-    make_scheduler,
     sample,
     sample_groups,
 )

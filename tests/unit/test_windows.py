@@ -14,7 +14,8 @@ from torch import Tensor
 from magicpose.errors import UserError
 from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.motion import MotionModules
-from magicpose.sampling import FramePlan, SamplerOptions, make_scheduler, sample
+from magicpose.networks.schedule import make_scheduler
+from magicpose.sampling import FramePlan, SamplerOptions, sample
 from magicpose.windows import PlainWindows, RingWindows, Window
 
 pytestmark = pytest.mark.filterwarnings("ignore")

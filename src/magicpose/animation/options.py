@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
-from magicpose.animation.presets import PRESETS, Preset, PresetName, check_temperature
+from magicpose.animation.presets import Preset, PresetName, check_temperature, choose_preset
+from magicpose.checkpoints.hub import find_model
+from magicpose.checkpoints.index import read_settings
 from magicpose.errors import UserError
 from magicpose.windows import WindowsName
 
@@ -46,16 +48,16 @@ class AnimateOptions:
 
     model: str = "tiny"
     """an embedded model, a folder, or a Hugging Face id"""
-    preset: PresetName = "balanced"
-    """how much work a frame gets"""
+    preset: PresetName | None = None
+    """how much work a frame gets: exact, balanced or fast; default: the model's own way, else balanced"""
     steps: int | None = None
-    """denoising steps; default: the preset's"""
+    """denoising steps; default: the preset's or the model's own"""
     guidance: float | None = None
     """1 is off; default: the model's own"""
     temperature: float | None = None
     """of the start noise: 1 is the paper's; below, fewer accidents and less detail; default: the model's own"""
     scheduler: str | None = None
-    """ddim, dpm++2m, unipc, lcm, tcd; default: the preset's"""
+    """ddim, dpm++2m, unipc, lcm, tcd; default: the preset's or the model's own"""
     windows: WindowsName = "ring"
     """how motion modules see a long clip: ring (the original's), or plain for clips that do not loop"""
     seed: int = 0
@@ -99,8 +101,8 @@ class AnimateOptions:
 
     @property
     def row(self) -> Preset:
-        """The preset's values with those that were chosen by hand in their place."""
-        preset = PRESETS[self.preset]
+        """The values of the preset, or else the model's own, with those that were chosen by hand in their place."""
+        preset = choose_preset(self.preset, read_settings(find_model(self.model)))
         return replace(preset, steps=self.steps or preset.steps, scheduler=self.scheduler or preset.scheduler)
 
     def recorded(self) -> dict[str, Any]:

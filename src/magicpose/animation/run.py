@@ -95,8 +95,8 @@ def _check(references: Sequence[str | Path], driver: str | Path, output: Path, o
 def _load(options: AnimateOptions) -> MagicPosePipeline:
     import torch
 
+    from magicpose.networks.schedule import make_scheduler
     from magicpose.pipeline import MagicPosePipeline
-    from magicpose.sampling import make_scheduler
 
     make_scheduler(options.row.scheduler)  # a wrong name is noticed before loading
     dtype = None if options.dtype is None else getattr(torch, options.dtype, None)

@@ -22,7 +22,7 @@ def check_base(unet: Any, source: str) -> None:
 
 
 def check_fit(parts: Mapping[str, Any], source: str) -> None:
-    """Raises UserError where networks (by their names in `Components`) do not fit the UNet among them."""
+    """Raises UserError where networks (by their names in `Parts`) do not fit the UNet among them."""
     unet = parts.get("unet")
     if unet is None:
         return

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from magicpose.checkpoints.compatibility import check_fit
-from magicpose.checkpoints.folder import COPIED, read_folder, record_ignored, write_folder
+from magicpose.checkpoints.folder import COPIED, read_folder, write_folder
+from magicpose.checkpoints.index import ModelSettings, is_our_folder, read_settings
 from magicpose.checkpoints.original.cast import cast
 from magicpose.checkpoints.original.export import export_original
 from magicpose.checkpoints.original.families import is_lora
@@ -18,7 +19,7 @@ from magicpose.checkpoints.original.ignored import Ignored
 from magicpose.checkpoints.original.lora import merge_lora
 from magicpose.checkpoints.original.lora_settings import adapter_file, read_strengths
 from magicpose.checkpoints.original.paths import WEIGHT_SUFFIXES, check_paths
-from magicpose.checkpoints.original.read import Components, components_of
+from magicpose.checkpoints.original.read import components_of
 from magicpose.checkpoints.original.weight_files import (
     GIB,
     read_state_dict,
@@ -26,6 +27,7 @@ from magicpose.checkpoints.original.weight_files import (
     tensor_bytes,
     write_state_dict,
 )
+from magicpose.checkpoints.parts import Parts
 from magicpose.errors import UserError
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -62,38 +64,32 @@ def convert(
     if dtype is not None and dtype not in DTYPES:
         raise UserError(f"unknown dtype {dtype!r}: choose one of {', '.join(DTYPES)}")
     ignored = Ignored(ignore_unknown)
-    parts, copied = _gather(paths, lora_scale, ignored)
+    parts, copied, settings = _gather(paths, lora_scale, ignored)
     ignored.check_used()
     for module in parts.present().values():
         cast(module, dtype=None if dtype is None else DTYPES[dtype])
     _check_disk(parts, destination)
-    _write(parts, destination, copied, ", ".join(path.name for path in paths), ignored.keys)
+    made_from = ", ".join(path.name for path in paths)
+    try:
+        if destination.suffix.lower() in WEIGHT_SUFFIXES:
+            write_state_dict(export_original(parts), destination, made_from, ignored.keys)
+        else:
+            with replacing_model(destination) as fresh:
+                write_folder(parts, fresh, copied, made_from, settings, ignored.keys)
+    except OSError as error:
+        raise UserError(f"{destination}: cannot be written ({error.strerror}); choose another place") from error
     return destination
 
 
-def _write(
-    parts: Components, destination: Path, copied: Mapping[str, Path], made_from: str, ignored: Sequence[str]
-) -> None:
-    """A single file or a folder, as the name of `destination` says."""
-    try:
-        if destination.suffix.lower() in WEIGHT_SUFFIXES:
-            write_state_dict(export_original(parts), destination, made_from, ignored)
-        else:
-            with replacing_model(destination) as fresh:
-                write_folder(parts, fresh, copied, made_from)
-                record_ignored(fresh, ignored)
-    except OSError as error:
-        raise UserError(f"{destination}: cannot be written ({error.strerror}); choose another place") from error
-
-
-def _gather(paths: Sequence[Path], lora_scale: float, ignored: Ignored) -> tuple[Components, dict[str, Path]]:
-    """All sources as one set of parts, and the folders that are copied as they are (tokenizer, scheduler)."""
-    parts = Components()
+def _gather(paths: Sequence[Path], lora_scale: float, ignored: Ignored) -> tuple[Parts, dict[str, Path], ModelSettings]:
+    """The parts of all sources, folders that are copied as they are, settings of the last folder that has some."""
+    parts, settings = Parts(), ModelSettings()
     copied: dict[str, Path] = {}
     for path in paths:
         if path.is_dir() and adapter_file(path) is None:
             found = read_folder(path, ignored)
             copied |= {name: path / name for name in COPIED if (path / name).is_dir()}
+            settings = read_settings(path) if is_our_folder(path) else settings
         else:
             file = adapter_file(path) or path
             state = read_state_dict(file, ignored)
@@ -106,10 +102,10 @@ def _gather(paths: Sequence[Path], lora_scale: float, ignored: Ignored) -> tuple
     if not parts.present():
         raise UserError("no source given: name at least one checkpoint")
     check_fit(parts.present(), " + ".join(path.name for path in paths))
-    return parts, copied
+    return parts, copied, settings
 
 
-def _merge(parts: Components, state: Mapping[str, torch.Tensor], scale: float, file: Path, ignored: Ignored) -> None:
+def _merge(parts: Parts, state: Mapping[str, torch.Tensor], scale: float, file: Path, ignored: Ignored) -> None:
     """A LoRA into the parts before it."""
     networks = {name: net for name, net in parts.present().items() if name in ("unet", "text_encoder", "motion")}
     if not networks:
@@ -117,7 +113,7 @@ def _merge(parts: Components, state: Mapping[str, torch.Tensor], scale: float, f
     merge_lora(networks, state, scale, str(file), read_strengths(file, list(state)), ignored)
 
 
-def _check_disk(parts: Components, destination: Path) -> None:
+def _check_disk(parts: Parts, destination: Path) -> None:
     needed = sum(tensor_bytes(module.state_dict()) for module in parts.present().values())
     standing = next(parent for parent in destination.absolute().parents if parent.exists())
     free = shutil.disk_usage(standing).free

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -15,22 +14,22 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from magicpose import __version__
 from magicpose.checkpoints.compatibility import check_base, check_fit
+from magicpose.checkpoints.index import INDEX, ModelSettings, read_json, write_index
 from magicpose.checkpoints.original.dialects import modern_attention
 from magicpose.checkpoints.original.fill import Origin, fill
 from magicpose.checkpoints.original.ignored import Ignored
 from magicpose.checkpoints.original.plans import empty, text_table
-from magicpose.checkpoints.original.read import Components
 from magicpose.checkpoints.original.weight_files import (
     check_finite,
     check_memory,
     read_state_dict,
     tensor_bytes,
 )
+from magicpose.checkpoints.parts import Parts
 from magicpose.errors import UserError
 from magicpose.networks.autoencoder import PatchAutoencoder
-from magicpose.sampling import make_scheduler
+from magicpose.networks.schedule import make_scheduler
 
 # part -> (library, class, other names stock pipelines give the folder)
 PARTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -43,38 +42,29 @@ PARTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 # our own classes that may stand where `PARTS` names a stock one: class name -> (part, class)
 OWN_CLASSES: dict[str, tuple[str, Any]] = {"PatchAutoencoder": ("vae", PatchAutoencoder)}
-COPIED = {"tokenizer": ("transformers", "CLIPTokenizer"), "scheduler": ("diffusers", "DDIMScheduler")}
+COPIED = ("tokenizer", "scheduler")
 WEIGHT_NAMES = ("diffusion_pytorch_model", "model", "pytorch_model")
 
 
-def write_folder(parts: Components, folder: Path, copied: Mapping[str, Path], made_from: str) -> None:
-    """Sub-folders in diffusers' layout and the index that names them."""
-    index: dict[str, Any] = {
-        "_class_name": "MagicPosePipeline",
-        "_diffusers_version": diffusers.__version__,
-        "_magicpose_version": __version__,
-        "_made_from": made_from,
-    }
+def write_folder(
+    parts: Parts,
+    folder: Path,
+    copied: Mapping[str, Path],
+    made_from: str,
+    settings: ModelSettings | None = None,
+    ignored: Sequence[str] = (),
+) -> None:
+    """Sub-folders in diffusers' layout and the index that names them; `ignored` as in `write_index`."""
     for name, module in parts.present().items():
-        _save(module, folder / name)
-        cls = type(module)
-        index[name] = [cls.__module__, cls.__name__] if cls.__name__ in OWN_CLASSES else list(PARTS[name][:2])
+        save_part(module, folder / name)
     for name, source in copied.items():
         shutil.copytree(source, folder / name)
     if "scheduler" not in copied:
         make_scheduler("ddim").save_pretrained(folder / "scheduler")
-    index |= {name: list(home) for name, home in COPIED.items() if (folder / name).is_dir()}
-    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+    write_index(folder, settings or ModelSettings(), made_from, ignored)
 
 
-def record_ignored(folder: Path, ignored: Sequence[str]) -> None:
-    """Keys of the sources that were left out, into the index."""
-    if ignored:
-        index = folder / "model_index.json"
-        index.write_text(json.dumps(_json(index) | {"_ignored_keys": list(ignored)}, indent=2) + "\n")
-
-
-def _save(module: Any, folder: Path) -> None:
+def save_part(module: Any, folder: Path) -> None:
     """One network in its library's layout; transformers' own saving prints a bar."""
     if not isinstance(module, CLIPTextModel):
         module.save_pretrained(folder)
@@ -85,31 +75,36 @@ def _save(module: Any, folder: Path) -> None:
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def read_folder(folder: Path, ignored: Ignored | None = None) -> Components:
+def read_folder(folder: Path, ignored: Ignored | None = None) -> Parts:
     """Our folders, stock Stable Diffusion 1.5 pipelines, or the folder of a single network (a MotionAdapter, say)."""
     if (folder / "config.json").is_file():
-        kind = _json(folder / "config.json").get("_class_name")
+        kind = read_json(folder / "config.json").get("_class_name")
         part = next((name for name, (_, cls, _) in PARTS.items() if cls == kind), None)
         if part is None:
             raise UserError(f"{folder}: holds a {kind}; expected {', '.join(sorted({p[1] for p in PARTS.values()}))}")
-        single: dict[str, Any] = {part: _read_part(part, folder, ignored)}
-        return Components(**single)
-    if not (folder / "model_index.json").is_file():
-        raise UserError(f"{folder}: no model_index.json, so no diffusers folder; name a weight file or such a folder")
-    found: dict[str, Any] = {}
-    for part, (_, _, aliases) in PARTS.items():
-        home = next((folder / name for name in (part, *aliases) if (folder / name).is_dir()), None)
-        if home is not None:
-            found[part] = _read_part(part, home, ignored)
+        single: dict[str, Any] = {part: read_part(part, folder, ignored)}
+        return Parts(**single)
+    if not (folder / INDEX).is_file():
+        raise UserError(f"{folder}: no {INDEX}, so no diffusers folder; name a weight file or such a folder")
+    found: dict[str, Any] = {
+        part: read_part(part, home, ignored) for part, home in part_folders(folder).items() if part in PARTS
+    }
     if not found:
-        raise UserError(f"{folder}: its model_index.json stands alone; download the whole folder")
+        raise UserError(f"{folder}: its {INDEX} stands alone; download the whole folder")
     check_fit(found, str(folder))
-    return Components(**found)
+    return Parts(**found)
 
 
-def _read_part(part: str, folder: Path, ignored: Ignored | None = None) -> nn.Module:
+def part_folders(folder: Path) -> dict[str, Path]:
+    """Where the parts of a model stand in `folder`, under our names or those of stock pipelines."""
+    names = {part: (part, *aliases) for part, (_, _, aliases) in PARTS.items()} | {name: (name,) for name in COPIED}
+    homes = {part: [folder / name for name in known if (folder / name).is_dir()] for part, known in names.items()}
+    return {part: found[0] for part, found in homes.items() if found}
+
+
+def read_part(part: str, folder: Path, ignored: Ignored | None = None) -> nn.Module:
     """One network in its file's dtype, strictly."""
-    config = _json(folder / "config.json")
+    config = read_json(folder / "config.json")
     if part == "text_encoder":
         return _read_text(folder, config, ignored)
     library, name, _ = PARTS[part]
@@ -132,7 +127,7 @@ def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
     for name in WEIGHT_NAMES:
         for path in (folder / f"{name}.safetensors.index.json", folder / f"{name}.bin.index.json"):
             if path.is_file():
-                shards = sorted(set(_json(path).get("weight_map", {}).values()))
+                shards = sorted(set(read_json(path).get("weight_map", {}).values()))
                 if any(Path(shard).name != shard for shard in shards):
                     raise UserError(f"{path}: names files outside its folder; download it again")
                 return {k: v for shard in shards for k, v in _checked(folder / shard).items()}
@@ -167,13 +162,3 @@ def _text_settings(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     if not isinstance(settings, dict) or "hidden_size" not in settings:
         raise UserError(f"{folder}: its config.json is not CLIP's; expected a CLIPTextModel")
     return settings
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: missing or no JSON; download the whole folder") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: holds no JSON object; download the whole folder")
-    return content

@@ -176,8 +176,7 @@ class _Run:
         """The averaged networks after `steps` steps in our format, put in place at once."""
 
         def write(folder: Path) -> None:
-            trained = {"stage": self.config.stage, "steps": steps}
-            export_networks(self.networks, folder, {"trained": trained, "size_px": self.config.data.size_px})
+            export_networks(self.networks, folder, self.config, steps)
 
         if self.accelerator.is_main_process:
             with self._finished():

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from magicpose.files import replacing
+from magicpose.networks.latents import decode, encode
 from magicpose.sampling import sample
 from magicpose.training.config import TrainConfig
 from magicpose.training.data.batches import LatentClips, draw_maps
@@ -26,8 +27,7 @@ def validate_autoencoder(
 ) -> dict[str, float]:
     """Rows: truth, reconstruction; a column for each clip. Returns PSNR in dB, mean absolute error in grey levels."""
     truth = _frames(clips[: config.validation_clips], -1, config)
-    vae = networks.parts["vae"]
-    decoded = _decode(networks, vae.encode(truth.to(vae.device)).latent_dist.sample())
+    decoded = _decode(networks, encode(networks.parts["vae"], truth))
     _write_sheet([truth, decoded], sheet)
     return _errors("", decoded, truth)
 
@@ -55,7 +55,7 @@ def validate_denoiser(networks: Networks, data: LatentClips, config: TrainConfig
             model, noise, given, pose, context,
             steps=config.sampling_steps, guidance_scale=scale, scheduler=networks.scheduler,
         )  # fmt: skip
-        rows.append(_decode(networks, result / networks.parts["vae"].config.scaling_factor))
+        rows.append(_decode(networks, result))
         numbers |= _errors(f"_s{scale:g}", rows[-1], truth)
     _write_sheet([*rows, truth], sheet)
     return numbers
@@ -74,8 +74,7 @@ def _enlarged(pose: Tensor, pictures: Tensor) -> Tensor:
 
 
 def _decode(networks: Networks, latents: Tensor) -> Tensor:
-    decoded: Tensor = networks.parts["vae"].decode(latents).sample
-    return decoded.float().clamp(-1, 1).cpu()
+    return torch.cat([images.clamp(-1, 1).cpu() for images in decode(networks.parts["vae"], latents)])
 
 
 def _errors(suffix: str, result: Tensor, truth: Tensor) -> dict[str, float]:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from magicpose.checkpoints.original import keys
 from magicpose.checkpoints.original.export import export_original
-from magicpose.checkpoints.original.read import Components, load_components
+from magicpose.checkpoints.original.read import load_components
+from magicpose.checkpoints.parts import Parts
 
 layouts = st.builds(
     keys.Layout, st.lists(st.booleans(), min_size=1, max_size=5).map(tuple), st.integers(min_value=1, max_value=3)
@@ -57,9 +58,7 @@ def test_any_network_comes_back_from_its_original_form(layout: Any, widths: list
     }
     up = tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(layout.attention))
     with torch.device("meta"):
-        before = Components(
-            unet=UNet2DConditionModel(**shape, up_block_types=up), pose_controlnet=ControlNetModel(**shape)
-        )
+        before = Parts(unet=UNet2DConditionModel(**shape, up_block_types=up), pose_controlnet=ControlNetModel(**shape))
     state = export_original(before)
     after = load_components(state)
     for name, module in before.present().items():

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from magicpose.checkpoints.convert import convert
 from magicpose.checkpoints.original.export import export_original
-from magicpose.checkpoints.original.read import Components, load_components, load_original
+from magicpose.checkpoints.original.read import load_components, load_original
 from magicpose.checkpoints.original.weight_files import check_memory, read_state_dict
+from magicpose.checkpoints.parts import Parts
 from magicpose.errors import UserError
 
 State = dict[str, Tensor]
@@ -127,7 +128,7 @@ def test_loaded_networks_compute_what_the_saved_ones_did() -> None:
 @pytest.mark.parametrize(("middle", "positions"), [(False, 24), (True, 32), (False, 32)], ids=["v1", "v2", "v3"])
 def test_animatediff_files(middle: bool, positions: int, tmp_path: Path) -> None:
     adapter = motion_adapter(middle, positions)
-    state = export_original(Components(motion=adapter))
+    state = export_original(Parts(motion=adapter))
     assert all(".temporal_transformer." in key for key in state)
     parts_back = load_components(save({"state_dict": state}, tmp_path / "mm.ckpt"))
     assert parts_back.motion is not None
@@ -197,7 +198,7 @@ def test_networks_of_two_bases_in_one_file(full: State) -> None:
     narrow = parts("pose_controlnet").pose_controlnet
     assert narrow is not None
     config = dict(narrow.config) | {"cross_attention_dim": 32}
-    foreign = Components(pose_controlnet=type(narrow).from_config(config), appearance=parts("appearance").appearance)
+    foreign = Parts(pose_controlnet=type(narrow).from_config(config), appearance=parts("appearance").appearance)
     pose = {k: v for k, v in export_original(foreign).items() if k.startswith("pose_control_model.")}
     refused(other | pose, "pose_controlnet has cross_attention_dim 32, the UNet 64")
 
@@ -337,7 +338,7 @@ def test_what_the_file_form_cannot_say() -> None:
     assert stock is not None
     four = type(stock).from_config(dict(stock.config) | {"attention_head_dim": 4})
     with pytest.raises(UserError, match="attention_head_dim 4"):
-        export_original(Components(unet=four))
+        export_original(Parts(unet=four))
 
 
 def test_folders_that_are_no_models(tmp_path: Path) -> None:

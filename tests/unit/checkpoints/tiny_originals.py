@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from magicpose.checkpoints.original.export import export_original
-from magicpose.checkpoints.original.read import Components
+from magicpose.checkpoints.parts import Parts
 
 WIDTHS = (32, 64)
 SHAPE: dict[str, Any] = {
@@ -23,7 +23,7 @@ SHAPE: dict[str, Any] = {
 UP = {"up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D")}
 
 
-def parts(*names: str, seed: int = 0) -> Components:
+def parts(*names: str, seed: int = 0) -> Parts:
     """The named parts with random weights."""
     torch.manual_seed(seed)
     makers = {
@@ -51,7 +51,7 @@ def parts(*names: str, seed: int = 0) -> Components:
         ),
         "motion": lambda: motion_adapter(),
     }
-    return Components(**{name: makers[name]().eval() for name in names})
+    return Parts(**{name: makers[name]().eval() for name in names})
 
 
 def motion_adapter(middle: bool = False, positions: int = 24) -> MotionAdapter:

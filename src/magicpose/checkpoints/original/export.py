@@ -11,8 +11,9 @@ from diffusers import AutoencoderKL
 
 from magicpose.checkpoints.original import keys
 from magicpose.checkpoints.original.plans import text_table
-from magicpose.checkpoints.original.read import Components, OriginalModel, State
+from magicpose.checkpoints.original.read import OriginalModel, State
 from magicpose.checkpoints.original.schedule import schedule_buffers
+from magicpose.checkpoints.parts import Parts
 from magicpose.errors import UserError
 from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.motion import MotionModules
@@ -21,13 +22,13 @@ from magicpose.networks.motion import MotionModules
 IMPLIED = {"attention_head_dim": 8, "norm_num_groups": 32, "motion_num_attention_heads": 8}
 
 
-def export_original(model: MagicPoseModel | Components) -> State:
+def export_original(model: MagicPoseModel | Parts) -> State:
     """The original's state dict: load, export, and every key and value is as it was.
 
     A model without pose ControlNet gives a stage-1 file, with one a stage-2 file; ControlNet or motion modules alone
     give the published forms of those. Dead keys come from the file that was read, else they are made anew.
     """
-    parts = model if isinstance(model, Components) else _components(model)
+    parts = model if isinstance(model, Parts) else _components(model)
     present = parts.present()
     _check_exportable(present)
     prefixes = {"unet": keys.UNET, "vae": keys.VAE, "text_encoder": keys.TEXT, "motion": ""}
@@ -67,10 +68,10 @@ def _check_exportable(present: Mapping[str, Any]) -> None:
                 )
 
 
-def _components(model: MagicPoseModel) -> Components:
+def _components(model: MagicPoseModel) -> Parts:
     motion = model.motion
     assert motion is None or isinstance(motion, MotionModules), "motion modules of another kind cannot be exported"
-    return Components(
+    return Parts(
         unet=model.unet,
         appearance=None if model.appearance is None else model.appearance.unet,
         pose_controlnet=model.pose_controlnet,
@@ -96,7 +97,7 @@ def _table(part: str, module: Any, within_unet: bool) -> keys.Modules:
     return plain[part](layout)
 
 
-def _fresh_dead_keys(parts: Components) -> State:
+def _fresh_dead_keys(parts: Parts) -> State:
     """What the original insists on finding in a file although nothing reads it."""
     state: State = schedule_buffers() if parts.unet is not None else {}
     if parts.appearance is not None:

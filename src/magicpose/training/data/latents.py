@@ -14,6 +14,7 @@ from torch import Tensor
 
 from magicpose.files import replacing
 from magicpose.media.files import explained
+from magicpose.networks.latents import encode
 from magicpose.progress import Reporter
 from magicpose.training.data.clips import ClipFolder
 from magicpose.training.data.square import Square
@@ -73,8 +74,7 @@ def _encode(clip: ClipFolder, vae: Any, size_px: int, device: Any, digest: str) 
         pixels = torch.from_numpy(np.stack([crop.image(clip.picture(index), size_px) for index in batch]))
         images = (pixels.permute(0, 3, 1, 2).float() / 127.5 - 1).to(device)
         with torch.autocast(images.device.type, torch.bfloat16):
-            latents = vae.encode(images).latent_dist.sample(generator)
-        encoded.append((latents.float() * vae.config.scaling_factor).half().cpu())
+            encoded.append(encode(vae, images, generator, at_once).half().cpu())
     return torch.cat(encoded).contiguous()
 
 
