@@ -20,7 +20,6 @@ from magicpose.acceleration.arithmetic import Arithmetic, use_arithmetic
 from magicpose.acceleration.compiling import compile_networks, restore_networks
 from magicpose.acceleration.offload import offload
 from magicpose.acceleration.replacement import Replacement
-from magicpose.animation.presets import check_temperature
 from magicpose.checkpoints.compatibility import check_base, check_fit
 from magicpose.checkpoints.folder import read_folder, write_folder
 from magicpose.checkpoints.hub import find_model
@@ -38,13 +37,9 @@ from magicpose.networks.schedule import SD15_SCHEDULE, make_scheduler
 from magicpose.pose.drawing.draw import draw_poses
 from magicpose.pose.keypoints import PoseTrack
 from magicpose.progress import Progress
-from magicpose.sampling import (
-    FramePlan,
-    Guidance,
-    SamplerOptions,
-    StepHook,
-    sample_groups,
-)
+from magicpose.sampler_options import Guidance, SamplerOptions, StepHook, check_temperature
+from magicpose.sampling import sample_groups
+from magicpose.windows import FramePlan
 
 Pictures = Image.Image | Sequence[Image.Image]
 Maps = NDArray[np.uint8]  # [F, H, W, 3]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 
-from torch import Tensor
-
+from magicpose.errors import UserError
 from magicpose.progress import Progress
 from magicpose.windows import FramePlan
 
-StepHook = Callable[[int, Tensor, Tensor], Tensor | None]
+if TYPE_CHECKING:  # the command line reads a preset's guidance without torch
+    from torch import Tensor
+
+StepHook: TypeAlias = "Callable[[int, Tensor, Tensor], Tensor | None]"
 """`(step_index, timestep, latents) -> Tensor | None`, called after every step of a group of frames.
 
 `step_index` counts from 0 in every group; `timestep` is the scheduler's, a tensor of no dimension; `latents`
@@ -58,3 +61,9 @@ class SamplerOptions:
     plan: FramePlan = field(default_factory=FramePlan)
     progress: Progress | None = None
     on_estimate: Callable[[Tensor], None] | None = None
+
+
+def check_temperature(temperature: float) -> None:
+    """UserError where no start noise can be scaled by it."""
+    if not 0 <= temperature < float("inf"):
+        raise UserError(f"the temperature must be 0 or more, not {temperature:g}: 1 is the paper's")

@@ -237,8 +237,8 @@ def with_hook(monkeypatch: pytest.MonkeyPatch, part: str, refuse: Callable[[Any]
         if refuse(inputs[0]):
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    def loaded(options: AnimateOptions) -> Any:
-        pipe = load(options)
+    def loaded(options: AnimateOptions, scheduler: str) -> Any:
+        pipe = load(options, scheduler)
         operator.attrgetter(part)(pipe).register_forward_pre_hook(hook)
         return pipe
 

@@ -33,7 +33,7 @@ SURFACE = {
     "retarget": "reference driver output preview align part repair fps start end person detector canvas overwrite",
     "convert": "sources output dtype lora_scale overwrite ignore_unknown",
     "train": "config overrides export_only",
-    "bench": "output size more_sizes modes batch rounds threads tiny overwrite",
+    "bench": "output size more_sizes modes batch rounds threads seed tiny overwrite",
     "models": "",
 }
 

@@ -25,7 +25,7 @@ def generate(shot: Shot, pipe: MagicPosePipeline, job: Job, work: Work) -> None:
     """Latents of the groups that are left. With too little memory, fewer frames go through a network call."""
     from magicpose.sampling import FramePlan, SamplerOptions
 
-    options, row = shot.options, shot.options.row
+    options, row = shot.options, shot.row
     left = sum(group.stop - group.start for group in job.groups_left())
     with work.stage("generate") as progress:
         if left < job.frames:
@@ -62,8 +62,8 @@ def _conditions(shot: Shot, pipe: MagicPosePipeline, job: Job, work: Work) -> Co
         return pipe.prepare(pictures, shot.canvas, options.prompt, options.seed, options.temperature)
 
     made = with_less_memory(attempt, 1, work.say, lambda: use_tiles(shot, pipe, job))
-    references = dict(zip(_reference_names(len(pictures)), made.references, strict=True))
-    job.save_conditions({"noise": made.noise, "context": made.context, **references})
+    named = dict(zip(_reference_names(len(pictures)), made.references, strict=True))
+    job.save_conditions({"noise": made.noise, "context": made.context, **named})
     return made
 
 
@@ -74,7 +74,7 @@ def _reference_names(count: int) -> list[str]:
 def _guidance(shot: Shot, pipe: MagicPosePipeline) -> Guidance:
     from magicpose.sampling import Guidance
 
-    options, row = shot.options, shot.options.row
+    options, row = shot.options, shot.row
     scale = pipe.settings.guidance_scale if options.guidance is None else options.guidance
     return Guidance(scale, row.guided_from, row.guided_to)
 

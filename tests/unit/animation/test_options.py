@@ -16,12 +16,15 @@ import pytest
 
 from magicpose.acceleration.arithmetic import Arithmetic
 from magicpose.animation.options import AnimateOptions, DriverOptions, PersonChoice, changing
+from magicpose.animation.presets import Preset
+from magicpose.checkpoints.index import ModelSettings
 from magicpose.errors import UserError
 from magicpose.pose import keypoints
 from magicpose.pose.retargeting.retarget import Align, MotionPart
 from magicpose.sampling import FramePlan
 from magicpose.windows import WINDOWS, WindowsName
 
+ROW = Preset("ddim", 50, 0.0, 0.7, "")
 DOCS = Path(__file__).parents[3] / "docs/cli.md"
 
 
@@ -41,12 +44,18 @@ def test_choices_are_the_librarys() -> None:
     assert set(get_args(WindowsName)) == set(WINDOWS) and all(FramePlan(windows=name) for name in WINDOWS)
 
 
-def test_the_record_is_flat_plain_json_with_the_presets_values() -> None:
-    record = AnimateOptions(preset="fast", size=(512, 768), driver=DriverOptions(fps=8, person=1)).recorded()
+def test_the_record_is_flat_plain_json_with_what_was_used() -> None:
+    model = ModelSettings("some", solver="lcm", steps=4)
+    for options, used in (
+        (AnimateOptions(), (4, "lcm", [0.0, 1.0])),
+        (AnimateOptions(preset="fast"), (10, "unipc", [0.0, 0.7])),
+        (AnimateOptions(preset="fast", steps=3), (3, "unipc", [0.0, 0.7])),
+    ):
+        record = options.recorded(options.row(model))
+        assert (record["steps"], record["scheduler"], record["guided"]) == used
+    record = AnimateOptions(size=(512, 768), driver=DriverOptions(fps=8, person=1)).recorded(ROW)
     assert json.loads(json.dumps(record)) == record | {"size": [512, 768]}
-    assert (record["steps"], record["scheduler"], record["guided"]) == (10, "unipc", [0.0, 0.7])
-    assert (record["fps"], record["person"], record["preset"]) == (8, 1, "fast")
-    assert AnimateOptions(preset="fast", steps=3).recorded()["steps"] == 3
+    assert (record["fps"], record["person"], record["seed"]) == (8, 1, 0)
 
 
 OTHER: dict[str, Any] = {
@@ -63,13 +72,15 @@ FREE = {"grid", "batch", "device", "compile", "low_memory", "preview", "overwrit
 def test_a_job_compares_what_changes_frames(name: str) -> None:
     plain = AnimateOptions()
     other = replace(plain, **{name: OTHER[name]})
-    assert (changing(plain.recorded()) == changing(other.recorded())) == (name in FREE)
+    rows = (each.row(ModelSettings("some")) for each in (plain, other))
+    before, after = (changing(each.recorded(row)) for each, row in zip((plain, other), rows, strict=True))
+    assert (before == after) == (name in FREE)
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(DriverOptions)])
 def test_a_job_compares_how_the_driver_is_read(name: str) -> None:
     other = AnimateOptions(driver=replace(DriverOptions(), **{name: OTHER[name]}))
-    assert changing(AnimateOptions().recorded()) != changing(other.recorded())
+    assert changing(AnimateOptions().recorded(ROW)) != changing(other.recorded(ROW))
 
 
 def test_impossible_values_are_refused() -> None:
