@@ -32,7 +32,7 @@ from magicpose.pipeline import MagicPosePipeline
 from magicpose.pose.drawing.draw import draw_pose
 from magicpose.pose.keypoints import Pose
 from magicpose.pose.retargeting.retarget import retarget
-from magicpose.sampling import sample
+from magicpose.sampling.loop import sample
 from synthetic_people.clip import Clip, clip_as, render_clip
 
 HELD_OUT = 10_000_000

@@ -26,7 +26,7 @@ from magicpose.networks.schedule import make_scheduler
 from magicpose.pipeline import MagicPosePipeline
 from magicpose.pose.drawing.draw import draw_pose
 from magicpose.pose.keypoints import PoseTrack
-from magicpose.sampling import sample
+from magicpose.sampling.loop import sample
 from synthetic_people.background import make_background
 from synthetic_people.keypoints import joints, keypoints
 from synthetic_people.person import make_person

@@ -33,7 +33,7 @@ _HOMES = {
     "load_original": "magicpose.checkpoints.original.read",
     "read_image": "magicpose.media",
     "retarget": "magicpose.pose.retargeting.retarget",
-    "sample": "magicpose.sampling",
+    "sample": "magicpose.sampling.loop",
     "train": "magicpose.training.loop",
     "write_video": "magicpose.media",
 }

@@ -37,9 +37,10 @@ from magicpose.networks.schedule import SD15_SCHEDULE, make_scheduler
 from magicpose.pose.drawing.draw import draw_poses
 from magicpose.pose.keypoints import PoseTrack
 from magicpose.progress import Progress
-from magicpose.sampler_options import Guidance, SamplerOptions, StepHook, check_temperature
-from magicpose.sampling import sample_groups
-from magicpose.windows import FramePlan
+from magicpose.sampling.guidance import Guidance, check_temperature
+from magicpose.sampling.loop import sample_groups
+from magicpose.sampling.options import SamplerOptions, StepHook
+from magicpose.sampling.windows import FramePlan
 
 Pictures = Image.Image | Sequence[Image.Image]
 Maps = NDArray[np.uint8]  # [F, H, W, 3]

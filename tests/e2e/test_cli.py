@@ -32,7 +32,7 @@ SURFACE = {
     "draw": "driver output size fps start end person canvas overwrite",
     "retarget": "reference driver output preview align part repair fps start end person detector canvas overwrite",
     "convert": "sources output dtype lora_scale overwrite ignore_unknown",
-    "train": "config overrides export_only",
+    "train": "config overrides seed dry_run export_only",
     "bench": "output size more_sizes modes batch rounds threads seed tiny overwrite",
     "models": "",
 }

@@ -16,11 +16,10 @@ from magicpose.checkpoints.original import keys
 from magicpose.networks.attention import attend, attention_layers
 from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.motion import MotionModules, attend_over_time
-from magicpose.networks.schedule import make_scheduler
-from magicpose.sampling import sample
+from magicpose.networks.schedule import NoiseSchedule, make_scheduler
+from magicpose.sampling.loop import sample
 from magicpose.training.config import LossConfig
 from magicpose.training.data.batches import LatentBatch
-from magicpose.training.loss import NoiseSchedule
 from magicpose.training.objective import DenoisingObjective, Losses
 
 pytestmark = pytest.mark.filterwarnings("ignore")

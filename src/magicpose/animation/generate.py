@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from magicpose.pipeline import Conditions, MagicPosePipeline
-    from magicpose.sampling import Guidance
+    from magicpose.sampling.guidance import Guidance
 
 PREVIEW = "preview.png"  # in the job's folder
 TILES = "tiles"  # the job's mark: decoded in tiles
@@ -23,7 +23,8 @@ TILES = "tiles"  # the job's mark: decoded in tiles
 
 def generate(shot: Shot, pipe: MagicPosePipeline, job: Job, work: Work) -> None:
     """Latents of the groups that are left. With too little memory, fewer frames go through a network call."""
-    from magicpose.sampling import FramePlan, SamplerOptions
+    from magicpose.sampling.options import SamplerOptions
+    from magicpose.sampling.windows import FramePlan
 
     options, row = shot.options, shot.row
     left = sum(group.stop - group.start for group in job.groups_left())
@@ -72,7 +73,7 @@ def _reference_names(count: int) -> list[str]:
 
 
 def _guidance(shot: Shot, pipe: MagicPosePipeline) -> Guidance:
-    from magicpose.sampling import Guidance
+    from magicpose.sampling.guidance import Guidance
 
     options, row = shot.options, shot.row
     scale = pipe.settings.guidance_scale if options.guidance is None else options.guidance

@@ -18,7 +18,7 @@ from PIL import Image
 from magicpose.errors import UserError
 from magicpose.files import is_draft, replacing
 from magicpose.media.files import explained, frame_name
-from magicpose.windows import frame_groups
+from magicpose.sampling.windows import frame_groups
 
 JOB = "job.json"
 CONDITIONS = "conditions.safetensors"

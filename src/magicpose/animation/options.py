@@ -13,8 +13,8 @@ from typing import Any, Literal
 from magicpose.animation.presets import Preset, PresetName, choose_preset
 from magicpose.checkpoints.index import ModelSettings
 from magicpose.errors import UserError
-from magicpose.sampler_options import check_temperature
-from magicpose.windows import WindowsName
+from magicpose.sampling.guidance import check_temperature
+from magicpose.sampling.windows import WindowsName
 
 Size = tuple[int, int]  # width, height in pixels
 PersonChoice = Literal["largest", "center"] | int

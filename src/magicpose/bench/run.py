@@ -29,7 +29,10 @@ from magicpose.bench.measure import (
 from magicpose.bench.modes import MODES, ORIGINAL, prepared
 from magicpose.bench.stack import Stack, Width, build_stack, make_inputs
 from magicpose.errors import UserError
-from magicpose.sampling import FramePlan, Guidance, SamplerOptions, sample
+from magicpose.sampling.guidance import Guidance
+from magicpose.sampling.loop import sample
+from magicpose.sampling.options import SamplerOptions
+from magicpose.sampling.windows import FramePlan
 
 Say = Callable[[str], None]
 FRAME_COUNTS = (1, 4, 16, 64)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from magicpose.files import replacing
 from magicpose.networks.latents import decode, encode
-from magicpose.sampling import sample
+from magicpose.sampling.loop import sample
 from magicpose.training.config import TrainConfig
 from magicpose.training.data.batches import LatentClips, draw_maps
 from magicpose.training.data.clips import ClipFolder

@@ -21,8 +21,7 @@ from magicpose.checkpoints.index import ModelSettings
 from magicpose.errors import UserError
 from magicpose.pose import keypoints
 from magicpose.pose.retargeting.retarget import Align, MotionPart
-from magicpose.sampling import FramePlan
-from magicpose.windows import WINDOWS, WindowsName
+from magicpose.sampling.windows import WINDOWS, FramePlan, WindowsName
 
 ROW = Preset("ddim", 50, 0.0, 0.7, "")
 DOCS = Path(__file__).parents[3] / "docs/cli.md"

@@ -88,8 +88,8 @@ accelerator, root = Accelerator(cpu=True), Path(sys.argv[1])
 torch.manual_seed(0)
 write, written = latents._write, []
 latents._write = lambda path, found: (written.append(path), write(path, found))
-vae = PatchAutoencoder(3, 2, (8, 8), 1)
-found = latents.encode_clips(find_clips(root), vae, 32, root, "cpu", accelerator, Silent())
+network = PatchAutoencoder(3, 2, (8, 8), 1)
+found = latents.encode_clips(find_clips(root), network, 32, root, "cpu", accelerator, Silent())
 torch.save(found, root / f"found{accelerator.process_index}.pt")
 (root / f"written{accelerator.process_index}.txt").write_text("".join(f"{path.name}\\n" for path in written))
 """

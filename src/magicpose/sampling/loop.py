@@ -26,19 +26,9 @@ from magicpose.networks.attention import KeysValues
 from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.motion import MotionModules
 from magicpose.networks.schedule import NoiseSchedule, make_scheduler
-from magicpose.sampler_options import Guidance, SamplerOptions, StepHook, StopSampling
-from magicpose.windows import FramePlan, Window, frame_groups, window_schedule
-
-__all__ = [
-    "FramePlan",
-    "Guidance",
-    "SamplerOptions",
-    "StepHook",
-    "StopSampling",
-    "frame_groups",
-    "sample",
-    "sample_groups",
-]
+from magicpose.sampling.guidance import Guidance
+from magicpose.sampling.options import SamplerOptions, StepHook, StopSampling
+from magicpose.sampling.windows import Window, frame_groups, window_schedule
 
 Bank = dict[str, Tensor]
 ProjectedBank = Mapping[str, KeysValues]

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from magicpose.errors import UserError
 from magicpose.progress import Progress
-from magicpose.windows import FramePlan
+from magicpose.sampling.guidance import Guidance
+from magicpose.sampling.windows import FramePlan
 
 if TYPE_CHECKING:  # the command line reads a preset's guidance without torch
     from torch import Tensor
@@ -24,22 +24,6 @@ None keeps them. To raise `StopSampling` ends the work with the latents as they 
 
 class StopSampling(Exception):
     """Raised by a `StepHook` to leave out the remaining steps, and the groups that have not begun."""
-
-
-@dataclass(frozen=True)
-class Guidance:
-    """Image-CFG: `u + scale * (c - u)` on the part [start, stop] of the schedule (0 first step, 1 last).
-
-    Where it is off, or at scale 1, only the conditional half runs.
-    """
-
-    scale: float = 7.0
-    start: float = 0.0
-    stop: float = 1.0
-
-    def active(self, step: int, steps: int) -> bool:
-        """Whether the unconditional half is needed at `step` of `steps`."""
-        return self.scale != 1.0 and self.start <= (step + 0.5) / steps <= self.stop
 
 
 @dataclass(frozen=True)
@@ -61,9 +45,3 @@ class SamplerOptions:
     plan: FramePlan = field(default_factory=FramePlan)
     progress: Progress | None = None
     on_estimate: Callable[[Tensor], None] | None = None
-
-
-def check_temperature(temperature: float) -> None:
-    """UserError where no start noise can be scaled by it."""
-    if not 0 <= temperature < float("inf"):
-        raise UserError(f"the temperature must be 0 or more, not {temperature:g}: 1 is the paper's")
