@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-
-from torch import Tensor
+from typing import TYPE_CHECKING, TypeAlias
 
 from magicpose.progress import Progress
 from magicpose.sampling.guidance import Guidance
 from magicpose.sampling.windows import FramePlan
 
-StepHook = Callable[[int, Tensor, Tensor], Tensor | None]
+if TYPE_CHECKING:  # the command line reads a preset's guidance without torch
+    from torch import Tensor
+
+StepHook: TypeAlias = "Callable[[int, Tensor, Tensor], Tensor | None]"
 """`(step_index, timestep, latents) -> Tensor | None`, called after every step of a group of frames.
 
 `step_index` counts from 0 in every group; `timestep` is the scheduler's, a tensor of no dimension; `latents`
