@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
-from magicpose.animation.presets import Preset, PresetName, check_temperature, choose_preset
+from magicpose.animation.presets import Preset, PresetName, choose_preset
 from magicpose.checkpoints.hub import find_model
 from magicpose.checkpoints.index import read_settings
 from magicpose.errors import UserError
+from magicpose.networks.schedule import check_temperature
 from magicpose.windows import WindowsName
 
 Size = tuple[int, int]  # width, height in pixels
