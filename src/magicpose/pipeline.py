@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from magicpose.checkpoints.index import PAPER_GUIDANCE
-from magicpose.library.folder import load_parts, plug_in, save
+from magicpose.library.folder import check_device, load_parts, plug_in, save
 from magicpose.library.output import (
     Conditions,
     OutputType,
@@ -57,14 +57,16 @@ class MagicPosePipeline(PipelineStages):
 
         Args:
             dtype: of all parts, or by part with "default" for the others; None: as on disk, but float32 on CPUs, which
-                are slow and inexact in half precision. `torch_dtype`, diffusers' older name, is understood.
+                are slow and inexact in half precision. `torch_dtype`, diffusers' older name, is understood, and
+                `device_map` for `device`.
             variant: files named for it ("fp16") are preferred.
             more: `revision, cache_dir, local_files_only, token, force_download` for the hub; and parts or settings that
                 take the place of the folder's, by name.
 
         Raises UserError for an unknown name, an incomplete folder, or an argument nobody knows.
         """
-        return load_parts(cls, str(source), torch.device(device), more.pop("torch_dtype", dtype), variant, more)
+        place, kind = more.pop("device_map", None) or device, more.pop("torch_dtype", dtype)
+        return load_parts(cls, str(source), check_device(place), kind, variant, more)
 
     @classmethod
     def from_stable_diffusion(

@@ -52,6 +52,14 @@ def load_parts(
     return _placed(pipe, device, dtype)
 
 
+def check_device(device: Any) -> torch.device:
+    """UserError for what is no device, such as diffusers' device map "balanced"."""
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise UserError(f"unknown device {device!r}: choose cpu, cuda, cuda:1, mps, ...") from error
+
+
 def _tokenizer(folder: Path) -> Any:
     from transformers import CLIPTokenizer
 

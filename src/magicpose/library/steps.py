@@ -107,7 +107,6 @@ def draw_noise(
         drawn = [torch.randn((1, *shape), generator=each, device=each.device).cpu() for each in generators]
         return torch.cat(drawn) * temperature
     if latents.ndim != 4 or tuple(latents.shape[1:]) != shape:
-        raise UserError(
-            f"latents are {list(latents.shape)}: for frames of this size they must be [1 or F, *{list(shape)}]"
-        )
+        wanted = ", ".join(map(str, ("1 or F", *shape)))
+        raise UserError(f"latents are {list(latents.shape)}: for frames of this size they must be [{wanted}]")
     return latents
