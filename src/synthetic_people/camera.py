@@ -14,11 +14,11 @@ import numpy as np
 from synthetic_people.asset import Array
 from synthetic_people.colour import to_srgb
 from synthetic_people.kernels import njit
+from synthetic_people.lamps import on_person
 from synthetic_people.seeds import Stream, generator
 from synthetic_people.shading import Light
 
 LEVELS, BRIGHTEST = 4096, 1.6  # entries of the tone curve and the linear value of the last
-ALBEDO = 0.3  # what the meter takes the person for, whoever it is
 WEIGHTS = np.array([0.3, 0.6, 0.1])  # brightness of linear RGB
 
 
@@ -53,8 +53,7 @@ def _curve(rng: np.random.Generator) -> Array:
 def draw_faults(seed: int, light: Light, background: Array) -> CameraFaults:
     """The faults of a clip. The exposure meters the light and the background, never the person."""
     rng = generator(seed, Stream.CAMERA)
-    lamps = light.lamps[:, 1].sum(0) * 0.5
-    meter = 0.35 * background.mean((0, 1)) + 0.65 * ALBEDO * (0.6 * light.key + light.sky + lamps)
+    meter = 0.35 * background.mean((0, 1)) + 0.65 * on_person(light)
     # white balance takes away part of the light's colour, and adds an error of its own
     cast = (meter / (meter @ WEIGHTS)) ** -rng.uniform(0.3, 1.0) * np.exp(rng.normal(0, [0.06, 0.02, 0.07]))
     exposure = 0.25 * 2 ** rng.normal(0.1, 0.4) / (meter @ WEIGHTS)
