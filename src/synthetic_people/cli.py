@@ -7,7 +7,7 @@ import importlib
 import io
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -172,7 +172,7 @@ def _check_sheet(options: Sheet) -> None:
 def _parsed(arguments: Sequence[str]) -> Render | Sheet:
     """The options; wrong ones end the program with one line in place of tyro's box."""
     said = io.StringIO()
-    verbs = {"render": Render, "sheet": Sheet}
+    verbs: dict[str, Callable[..., Render | Sheet]] = {"render": Render, "sheet": Sheet}
     try:
         with contextlib.redirect_stderr(said):
             return tyro.extras.subcommand_cli_from_dict(verbs, prog="synthetic-people", args=list(arguments))
