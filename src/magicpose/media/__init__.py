@@ -8,6 +8,7 @@ from magicpose.media.canvas import Canvas, Placement, parse_size
 from magicpose.media.decode import Frame
 from magicpose.media.files import MediaWarning, check_output
 from magicpose.media.formats import FORMATS
+from magicpose.media.frames import PICTURE_FPS, FrameSource, open_frames
 from magicpose.media.grid import contact_sheet, grid
 from magicpose.media.image import IMAGE_SUFFIXES, MAX_PIXELS, list_images, read_image, read_image_folder, write_image
 from magicpose.media.metadata import read_metadata
@@ -18,9 +19,11 @@ __all__ = [
     "FORMATS",
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
+    "PICTURE_FPS",
     "AudioSource",
     "Canvas",
     "Frame",
+    "FrameSource",
     "MediaWarning",
     "Placement",
     "VideoInfo",
@@ -30,6 +33,7 @@ __all__ = [
     "exact_fps",
     "grid",
     "list_images",
+    "open_frames",
     "parse_size",
     "probe",
     "read_image",
