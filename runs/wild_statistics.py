@@ -33,7 +33,8 @@ def measure(picture: NDArray[np.uint8]) -> dict[str, float]:
     power = np.abs(np.fft.fft2((grey - grey.mean()) * window)) ** 2
     reach = np.hypot(np.fft.fftfreq(n), np.fft.fftfreq(n)[:, None]) * n
     rings = [(reach >= r) & (reach < r * 1.25) for r in np.geomspace(3, 0.4 * n, 14)]
-    slope = np.polyfit(*(np.log([a[ring].mean() for ring in rings]) for a in (reach, power + 1e-3)), 1)[0]
+    x, y = (np.log([a[ring].mean() for ring in rings]) for a in (reach, power + 1e-3))
+    slope = np.polyfit(x, y, 1)[0]
     colours = np.bincount((picture // 32).astype(int).reshape(-1, 3) @ [64, 8, 1], minlength=512) / n**2
     mean, square = (cv2.blur(g, (9, 9)) for g in (grey, grey**2))
     laplace = cv2.filter2D(grey, -1, np.array([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]]))
