@@ -152,7 +152,7 @@ def _loha(weight: Tensor, t: Tensors, scale: float, ratio: float | None) -> Tens
 
 def _factored(a: Tensor, b: Tensor, core: Tensor | None) -> Tensor:
     """a @ b, or Tucker's form with a core [r, r, kh, kw]; then `a` is [r, out]."""
-    return a @ b if core is None else torch.einsum("ijkl,ip,jr->prkl", core, a, b)
+    return a @ b if core is None else torch.einsum("ijkl,ip,jr->prkl", core, a, b).contiguous()  # `kron` views it
 
 
 def _lokr(weight: Tensor, t: Tensors, scale: float, ratio: float | None) -> Tensor:
