@@ -11,7 +11,7 @@ from diffusers import StableDiffusionPipeline
 from torch import Tensor, nn
 
 from magicpose.conversion.files import read_state_dict
-from magicpose.conversion.lora import checked_changes, ratio_of
+from magicpose.conversion.lora import checked_changes, ratio_of, unfit
 from magicpose.conversion.lora_kinds import Misfit, alpha_over_rank
 from magicpose.conversion.lora_layers import Change
 from magicpose.conversion.lora_settings import adapter_file, read_strengths
@@ -83,13 +83,13 @@ def _plain(change: Change, networks: Mapping[str, nn.Module], source: str, given
     try:
         ratio = alpha_over_rank(tensors, len(tensors["down"]), given)
     except Misfit as error:
-        raise UserError(f"{source}: {key} does not fit this base ({error})") from error
+        raise unfit(change, source, error) from error
     held = {"down": tensors["down"], "up": tensors["up"] * ratio}
     if magnitude is not None:
         held["magnitude"] = magnitude.reshape(-1) if layer.weight.ndim == 2 else magnitude.reshape(1, -1, 1, 1)
     widths = (held["down"].shape[1], held["up"].shape[0])
     if widths != (layer.weight.shape[1], layer.weight.shape[0]) or len(held["down"]) != held["up"].shape[1]:
-        raise UserError(f"{source}: {key} does not fit this base (the weight is {list(layer.weight.shape)})")
+        raise unfit(change, source, Misfit(f"the weight is {list(layer.weight.shape)}"))
     return held
 
 
