@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from magicpose.animation.options import DriverOptions as DriverOptions
 from magicpose.errors import UserError
 from magicpose.media import IMAGE_SUFFIXES, AudioSource, exact_fps, list_images, probe, read_image, read_video
-from magicpose.pose.detection.cache import hash_files
 from magicpose.pose.detection.detect import PICTURE_FPS, detect_poses
 from magicpose.pose.documents.document import load_person
 from magicpose.pose.keypoints import PoseTrack
@@ -66,14 +65,6 @@ def read_driver(source: str, options: DriverOptions, progress: Progress | None =
 def is_document(path: Path) -> bool:
     """Whether `path` is read as keypoints: a JSON file or a folder of OpenPose frames."""
     return path.suffix.lower() == ".json" or (path.is_dir() and any(path.glob("*_keypoints.json")))
-
-
-def fingerprint(source: str) -> str:
-    """A hash of the driver's content, or its name where it is built in."""
-    path = Path(source)
-    if path.is_dir():
-        return hash_files(sorted(entry for entry in path.iterdir() if entry.is_file()))
-    return hash_files([path]) if path.is_file() else source
 
 
 def _from_track(name: str, track: PoseTrack, options: DriverOptions) -> Driver:
