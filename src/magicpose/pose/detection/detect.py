@@ -24,6 +24,7 @@ from magicpose.pose.detection.mediapipe.crop import Frame
 from magicpose.pose.documents.jsonfile import readable
 from magicpose.pose.keypoints import PersonChoice, Pose, PoseTrack
 from magicpose.pose.people import pick_person
+from magicpose.provenance import hash_files
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +146,7 @@ def detect_people(
         raise UserError(f"max_people must be at least 1, not {max_people}")
     clip = open_frames(source, fps, start, end, max_frames)
     finder = _detector(detector, _Setup(max_people, clip.count > 1, None if weights is None else Path(weights)))
-    content = store.hash_files(clip.files)
+    content = hash_files(clip.files)
     entry = store.entry(
         folder_of("poses") if cache_folder is None else Path(cache_folder),
         content,
