@@ -87,7 +87,7 @@ def test_points_of_the_astronaut_are_where_one_sees_them(astronaut_pose: Pose) -
         for index, label in labels.items():
             assert np.hypot(*(points[index, :2] - label)) < tolerance * EYE_DISTANCE, index
             assert points[index, 2] > 0.3
-    for found, label in zip(astronaut_pose.face[68:, :2], PUPILS):
+    for found, label in zip(astronaut_pose.face[68:, :2], PUPILS, strict=True):
         assert np.hypot(*(found - label)) < 0.05 * EYE_DISTANCE
 
 
