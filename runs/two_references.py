@@ -93,7 +93,7 @@ def generate(
     scale = pipeline.settings.guidance_scale if options.guidance is None else options.guidance
     result = sample(
         pipeline.model, noise, [latent[None] for latent in latents],
-        torch.from_numpy(maps).permute(0, 3, 1, 2).float() / 255, pipeline._text(""), options.steps, scale,
+        torch.from_numpy(maps).permute(0, 3, 1, 2).float() / 255, pipeline.text_states(""), options.steps, scale,
         scheduler=make_scheduler("ddim", pipeline.schedule),
     )  # fmt: skip
     return [np.asarray(picture) for picture in pipeline.decode(result)]

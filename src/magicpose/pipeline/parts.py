@@ -17,7 +17,7 @@ from magicpose.acceleration.offload import offload
 from magicpose.acceleration.replacement import Replacement
 from magicpose.checkpoints.index import PAPER_GUIDANCE, PAPER_TEMPERATURE, ModelSettings
 from magicpose.checkpoints.parts import Parts
-from magicpose.errors import UserError
+from magicpose.errors import UserError, require
 from magicpose.networks.autoencoder import stride
 from magicpose.networks.model import MagicPoseModel
 
@@ -226,10 +226,16 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         diffusers' sliced processors would take the place of ours, and lose the reference.
         """
 
-    def load_lora_weights(self, *args: Any, **kwargs: Any) -> None:
-        """As for a Stable Diffusion pipeline; needs peft. The appearance branch is left alone."""
+    def load_lora_weights(self, source: Any, adapter_name: str | None = None, **settings: Any) -> None:
+        """A LoRA or DoRA beside the weights, all of it or a `UserError` (see `plug_in_lora`); needs peft.
+
+        `source`: a file, a folder, or a state dict. The appearance branch is left alone.
+        """
+        require("peft")
+        from magicpose.checkpoints.original.lora_plugged import plug_in_lora
+
         with self._own_layers():
-            super().load_lora_weights(*args, **kwargs)
+            plug_in_lora(self, source, adapter_name, **settings)
 
     def unload_lora_weights(self) -> None:
         """The base as it was."""

@@ -118,8 +118,13 @@ class PipelineStages(PipelineParts):
         noise = draw_noise(shape, generators, latents, temperature).to(self.device, self.dtype)
         placed = [canvas.place(picture.size).apply(picture.convert("RGB")) for picture in pictures]
         references = [self._encode(picture, generators[0]) for picture in placed]
-        context = encode_text(self.text_encoder, self.tokenizer, [prompt], self.device)
-        return Conditions(noise, references, context.to(self.device, self.dtype))
+        return Conditions(noise, references, self.text_states(prompt))
+
+    @torch.no_grad()
+    def text_states(self, prompt: str) -> Tensor:
+        """CLIP's last hidden states of the padded prompt: [1, S, D]."""
+        states = encode_text(self.text_encoder, self.tokenizer, [prompt], self.device)
+        return states.to(self.device, self.dtype)
 
     def _encode(self, picture: Image.Image, generator: torch.Generator) -> Tensor:
         pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].to(self.device)
