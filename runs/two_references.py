@@ -110,7 +110,7 @@ def main(options: Options) -> None:
         results = {"copy the front": [person.frames[FRONT]] * len(targets)}
         results |= {name: generate(pipeline, person, frames, targets, options) for name, frames in rows.items()}
         for name, pictures in results.items():
-            for k, picture in zip(targets, pictures):
+            for k, picture in zip(targets, pictures, strict=True):
                 group = next(group for group, frames in TARGETS.items() if k in frames)
                 truth, inside = person.frames[k], person.masks[k] > 127
                 errors = mean_absolute_error(picture, truth), psnr(picture, truth)

@@ -19,7 +19,8 @@ from magicpose.checkpoints.hub import check_complete, find_model
 from magicpose.checkpoints.index import read_settings
 from magicpose.errors import UserError
 from magicpose.media import Canvas, read_image
-from magicpose.pose.detection.detect import choose_detector, detect_people
+from magicpose.pose.detection.detect import detect_people
+from magicpose.pose.detection.detectors import choose_detector
 from magicpose.pose.keypoints import Pose, PoseTrack
 from magicpose.pose.retargeting.fit import FitOptions, fit_motion
 from magicpose.pose.retargeting.portrait import Portrait, detect_portrait

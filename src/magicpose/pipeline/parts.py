@@ -12,7 +12,7 @@ from diffusers import DiffusionPipeline, UNet2DConditionModel
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
 
 from magicpose.acceleration.arithmetic import Arithmetic, use_arithmetic
-from magicpose.acceleration.compiling import compile_networks, restore_networks
+from magicpose.acceleration.compiling import compile_blocks, restore_blocks
 from magicpose.acceleration.offload import offload
 from magicpose.acceleration.replacement import Replacement
 from magicpose.checkpoints.index import PAPER_GUIDANCE, PAPER_TEMPERATURE, ModelSettings
@@ -112,7 +112,7 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
     def detach(self) -> UNet2DConditionModel:
         """Gives the base UNet back with the layers and attention processors it had; `attach` plugs in again."""
         self.set_arithmetic("plain")
-        restore_networks(self.model)
+        restore_blocks(self.model)
         return self.model.detach()
 
     # ---- where and how ----------------------------------------------------------------------------------------
@@ -157,13 +157,13 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         self.set_arithmetic(self._arithmetic)
 
     def compile(self, backend: str = "inductor") -> None:
-        """`torch.compile` for what runs once per step and frame, see `compile_networks`; the first call takes long.
+        """`torch.compile` for what runs once per step and frame, see `compile_blocks`; the first call takes long.
 
         UserError without a C++ compiler, or with other than plain arithmetic.
         """
         if self._arithmetic != "plain":
             raise UserError(f"compiling is for plain arithmetic: leave out one of compiling and {self._arithmetic}")
-        compile_networks(self.model, backend)
+        compile_blocks(self.model, backend)
         self._compiled = True
 
     # ---- memory -----------------------------------------------------------------------------------------------

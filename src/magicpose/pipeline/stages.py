@@ -19,7 +19,7 @@ from magicpose.pipeline.output import Conditions, Maps, Poses, as_pil, pose_maps
 from magicpose.pipeline.parts import PipelineParts
 from magicpose.pipeline.steps import draw_noise
 from magicpose.sampling.loop import sample_groups
-from magicpose.sampling.options import SamplerOptions, StepHook
+from magicpose.sampling.options import SamplerOptions
 
 
 class PipelineStages(PipelineParts):
@@ -57,10 +57,9 @@ class PipelineStages(PipelineParts):
         steps: int,
         scheduler: str | Any = None,
         options: SamplerOptions | None = None,
-        on_step: StepHook | None = None,
     ) -> Tensor:
         """Clean latents [F, C, h, w] for the pose maps [F, H, W, 3] of a clip; see `sample`."""
-        groups = self.denoise_groups(conditions, maps, steps, scheduler, options, on_step)
+        groups = self.denoise_groups(conditions, maps, steps, scheduler, options)
         return torch.cat([latents for _, latents in groups])
 
     def denoise_groups(
@@ -70,7 +69,6 @@ class PipelineStages(PipelineParts):
         steps: int,
         scheduler: str | Any = None,
         options: SamplerOptions | None = None,
-        on_step: StepHook | None = None,
     ) -> Iterator[tuple[slice, Tensor]]:
         """`denoise`, one group of `FramePlan.groups` after the other; see `sample_groups`.
 
@@ -91,7 +89,6 @@ class PipelineStages(PipelineParts):
             self.settings.guidance_scale,
             self._scheduler(scheduler),
             options,
-            on_step,
         )
 
     @torch.no_grad()

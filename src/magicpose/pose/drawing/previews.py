@@ -52,7 +52,9 @@ def write_overlay(
     """`people` over the pictures they were found in; a single picture stays under all their frames."""
     frames = (
         _with_people(picture, [track[index] for track in people], people[0].size)
-        for index, picture in zip(range(len(people[0])), _pictures(Path(source), people[0].fps, start, end))
+        for index, picture in zip(
+            range(len(people[0])), _pictures(Path(source), people[0].fps, start, end), strict=False
+        )
     )
     metadata = record(shows="keypoints over their pictures", source=Path(source).name)
     return _write(output, _counted(frames, len(people[0]), progress), people[0].fps, metadata, overwrite)
