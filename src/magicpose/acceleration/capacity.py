@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-if TYPE_CHECKING:  # `free_bytes` is asked before torch is needed
+if TYPE_CHECKING:  # `free_bytes` is called before torch is imported
     import torch
     from torch import Tensor
 
@@ -34,7 +34,7 @@ _CGROUP_LIMITS = (
 
 
 def free_bytes(device: torch.device | None = None, cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """Memory that can still be had on `device` (None: the CPU's); on CPUs the container's own limit counts too."""
+    """Free memory on `device` (None: the CPU's); on CPUs the container's own limit counts too."""
     if device is not None and device.type == "cuda":
         return _free_on_gpu(device)
     free = int(psutil.virtual_memory().available)

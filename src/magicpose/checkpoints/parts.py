@@ -1,4 +1,4 @@
-"""The parts of a model: whatever a checkpoint, a folder or a training stage holds of it."""
+"""The parts of a model that a checkpoint, a folder or a training stage holds."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Parts:
     unused: Mapping[str, Tensor] | None = field(default=None, repr=False)
 
     def present(self) -> dict[str, nn.Module]:
-        """The networks that are there, by name."""
+        """The networks that are present, by name."""
         found = {name: getattr(self, name) for name in NETWORKS}
         return {name: network for name, network in found.items() if network is not None}
 
@@ -61,5 +61,5 @@ class Parts:
 
     @property
     def schedule(self) -> NoiseSchedule:
-        """How the scheduler's noise grows, and what the UNet predicts of it."""
+        """The noise schedule of the scheduler, with its prediction type."""
         return NoiseSchedule.of(self.scheduler)

@@ -1,4 +1,4 @@
-"""State dict with the original's keys -> networks: every key has a home, every weight arrives in its shape."""
+"""State dict with the original's keys -> networks: every key belongs to a network, every weight has the right shape."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Groups:
 
 
 def split(state: State, origin: Origin) -> Groups:
-    """Sorts the original's keys into networks; refuses keys without a home."""
+    """Sorts the original's keys into networks; refuses keys that belong to none."""
     groups = Groups({}, part_prefixes(state), {})
     homeless = []
     for key, value in state.items():

@@ -47,7 +47,7 @@ def is_openpose(document: Any) -> bool:
 
 
 def is_comfyui(document: Any) -> bool:
-    """A list of such frames: ComfyUI's POSE_KEYPOINT. Single entries may be something else: reading names them."""
+    """A list of such frames: ComfyUI's POSE_KEYPOINT. Single entries may be invalid: the reader names them."""
     return isinstance(document, list) and (not document or any(is_frame(frame) for frame in document))
 
 
