@@ -146,7 +146,7 @@ def are_maps(frames: Iterable[Frame]) -> bool:
 
 
 def looks_like_map(frame: Frame) -> bool:
-    """Mostly black, and what is lit is saturated in at least a third of all hues, as no photo of a person is."""
+    """Whether a frame is mostly black, with saturated colours in at least a third of all hues, unlike a photo."""
     value = frame.max(axis=-1).astype(np.int32)
     if (value < _BLACK).mean() < 0.7:
         return False

@@ -61,7 +61,7 @@ def animate(
 def _animated(
     references: Sequence[str | Path], driver: str, output: Path, options: AnimateOptions, work: Work
 ) -> AnimateResult:
-    """All of the work, once what is cheap to check has been checked and nobody else makes this output."""
+    """The whole job, after the cheap checks, while the output is claimed by this process."""
     inputs = read_inputs(references, driver, options, work)
     with work.stage("load"):
         pipe = _load(options, inputs.row.scheduler)

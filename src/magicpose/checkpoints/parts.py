@@ -29,8 +29,8 @@ class Parts:
         motion: MotionAdapter.
         scheduler: any diffusers scheduler; its betas and prediction type are the model's.
         unused: keys of an original file that nothing reads (schedule buffers, the appearance branch's hint encoder);
-            kept so that writing gives back what was read; the hint encoder's under its stage-2 name. None: made anew on
-            export.
+            kept so that an export equals the file that was read; the hint encoder's under its stage-2 name. None:
+            created on export.
     """
 
     unet: Any = None

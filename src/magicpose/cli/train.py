@@ -60,4 +60,4 @@ def check_exist(paths: Mapping[str, Path]) -> None:
 
 def interrupted(options: Options) -> str:
     """What to say after Ctrl-C."""
-    return "stopped; run the same command again to go on from the newest checkpoint"
+    return "stopped; run the same command again to resume from the newest checkpoint"

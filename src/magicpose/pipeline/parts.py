@@ -70,7 +70,7 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
             solver=solver,
             trained=dict(trained or {}),
         )
-        self.set_progress_bar_config(disable=None)  # only where somebody looks: on a terminal
+        self.set_progress_bar_config(disable=None)  # only on a terminal
         self._wired: MagicPoseModel | None = None
         self._arithmetic: Arithmetic = "plain"
         self._exchanged = Replacement([])

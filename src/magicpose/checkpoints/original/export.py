@@ -26,7 +26,7 @@ def export_original(model: MagicPoseModel | Parts) -> State:
     """The original's state dict; loading and exporting a file preserves every key and value.
 
     A model without pose ControlNet gives a stage-1 file, with one a stage-2 file; ControlNet or motion modules alone
-    give the published forms of those. Dead keys come from the file that was read, else they are made anew.
+    give the published forms of those. Dead keys come from the file that was read, else they are created.
     """
     parts = model if isinstance(model, Parts) else _components(model)
     present = parts.present()

@@ -37,7 +37,7 @@ def read_networks(state: State, source: str, ignored: Ignored | None = None) -> 
     """The networks of a checkpoint by their name in `Components`, and its dead keys; they share its memory.
 
     Raises:
-        UserError: a foreign file, a key that nobody knows and `ignored` does not name, or weights that are missing,
+        UserError: a foreign file, an unknown key that `ignored` does not name, or weights that are missing,
             misshapen or no numbers.
     """
     check_family(state, source)

@@ -52,7 +52,7 @@ def is_comfyui(document: Any) -> bool:
 
 
 def is_frame(value: Any) -> bool:
-    """What stands for a frame among others: one of OpenPose, or null or {} for a frame without anybody."""
+    """Whether a list entry is a frame: an object of OpenPose, or null or {} for an empty frame."""
     return value is None or (isinstance(value, dict) and (not value or not _OPENPOSE_KEYS.isdisjoint(value)))
 
 

@@ -103,7 +103,7 @@ def _most(values: Floats) -> float:
 
 
 def _refuse_signed(fractions: Points) -> None:
-    """Malformed for coordinates from -1 to 1 about the middle, whose direction nobody states."""
+    """Malformed for coordinates from -1 to 1 about the middle, whose direction is not stated."""
     seen = fractions[fractions[..., 2] > 0, :2]
     if len(seen) and np.abs(seen).max() <= 1 and ((seen < 0).mean(0) >= _BOTH_SIGNS).all():
         raise Malformed("the body runs from -1 to 1 about the middle: write pixels, or fractions from 0 to 1")

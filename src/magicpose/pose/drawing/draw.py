@@ -1,4 +1,4 @@
-"""Keypoints as the pictures the pose ControlNet reads, and as overlays for people.
+"""Pose maps: keypoints as the pictures that the pose ControlNet reads.
 
 A map is what the original's OpenCV drawing gives (paper Sec. 4.3): body limbs as rainbow ellipses at 0.6 of
 full colour, joints as discs in full colour over them, then hands (rainbow bones, blue joints), then the face
