@@ -69,13 +69,13 @@ def animate(pipe: MagicPosePipeline, clip: Clip, preset: Preset) -> NDArray[np.u
         PoseTrack.from_stacked(clip.track.stacked()[1:], clip.track.size),
         num_inference_steps=preset.steps,
         scheduler=preset.scheduler,
-        guidance=Guidance(pipe.settings.guidance_scale, preset.guided_from, preset.guided_to),
+        guidance=Guidance(pipe.settings.guidance_scale, preset.guidance_start, preset.guidance_stop),
     )
     return np.stack([np.asarray(frame) for frame in out.frames])
 
 
 def guided_steps(preset: Preset) -> int:
-    guidance = Guidance(2.0, preset.guided_from, preset.guided_to)
+    guidance = Guidance(2.0, preset.guidance_start, preset.guidance_stop)
     return sum(guidance.active(step, preset.steps) for step in range(preset.steps))
 
 

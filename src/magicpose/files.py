@@ -1,4 +1,4 @@
-"""Files put in place whole or not at all, and the folder for what can be made again."""
+"""Atomic writes of files and folders, and the cache folder, whose content can be made again."""
 
 from __future__ import annotations
 

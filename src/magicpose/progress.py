@@ -1,4 +1,4 @@
-"""How long work tells what it is doing, without knowing who listens."""
+"""How long work reports its progress, whoever listens."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Reporter(Protocol):
         """A stage of the work runs inside the `with` block and calls what it is given."""
 
     def say(self, line: str) -> None:
-        """Something worth one line."""
+        """Shows one line of text."""
 
 
 class Silent:
-    """Listens to nothing."""
+    """A listener that ignores everything."""
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Progress]:

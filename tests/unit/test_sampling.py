@@ -280,7 +280,8 @@ def test_a_container_of_the_first_kind(tmp_path: Path) -> None:
 
 def test_every_check_of_memory_knows_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The container allows 1000 bytes, whatever the machine has."""
-    from magicpose import capacity, hub
+    from magicpose.acceleration import capacity
+    from magicpose.checkpoints import hub
     from magicpose.checkpoints.original.weight_files import check_memory
 
     (tmp_path / "memory.max").write_text("1000\n")

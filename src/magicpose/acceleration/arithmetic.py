@@ -1,4 +1,4 @@
-"""How convolutions and linear layers are computed on a CPU: one row per way, see docs/speed.md for what each gives."""
+"""How convolutions and linear layers are computed on a CPU: a table of methods; docs/speed.md has the measurements."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Arithmetic = Literal["plain", "winograd", "int8"]
 
 
 def use_arithmetic(arithmetic: Arithmetic, model: MagicPoseModel, vae: Any) -> Replacement:
-    """Exchanges layers of what runs once per step and frame; the result puts them back.
+    """Replaces layers of the networks that run once per step and frame; the result restores them.
 
     plain: torch's own. winograd: 3x3 convolutions with fewer products, the autoencoder's too, and linear layers with
     packed weights; float32, exact to rounding. int8: UNet and ControlNet in 8-bit integers; inexact, the autoencoder is

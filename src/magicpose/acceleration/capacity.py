@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-if TYPE_CHECKING:  # `free_bytes` is asked before torch is needed
+if TYPE_CHECKING:  # `free_bytes` is called before torch is imported
     import torch
     from torch import Tensor
 
@@ -21,7 +21,7 @@ _MAPS_AT_ONCE = 75
 _BANKS_SHARE = 0.1
 _SHARE = 0.7  # of the free memory: the rest is the bank, the caller's frames, and other programs
 
-# limit, usage, statistics, and what the statistics call pages of files (given up as soon as memory is wanted)
+# limit, usage, statistics, and what the statistics call pages of files (freed on demand)
 _CGROUP_LIMITS = (
     ("memory.max", "memory.current", "memory.stat", ("active_file", "inactive_file")),  # version 2
     (
@@ -34,7 +34,7 @@ _CGROUP_LIMITS = (
 
 
 def free_bytes(device: torch.device | None = None, cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """Memory that can still be had on `device` (None: the CPU's); on CPUs the container's own limit counts too."""
+    """Free memory on `device` (None: the CPU's); on CPUs the container's own limit counts too."""
     if device is not None and device.type == "cuda":
         return _free_on_gpu(device)
     free = int(psutil.virtual_memory().available)
@@ -47,7 +47,7 @@ def free_bytes(device: torch.device | None = None, cgroup: Path = Path("/sys/fs/
 
 
 def _free_on_gpu(device: torch.device) -> int:
-    """Free memory of the device, and what torch's allocator holds but nobody uses."""
+    """Free memory of the device, and the unused memory that torch's allocator holds."""
     import torch
 
     cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

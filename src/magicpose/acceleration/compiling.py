@@ -1,8 +1,8 @@
 """`torch.compile` for what runs once per step and frame: the blocks that UNet and ControlNet are made of.
 
 Blocks, not whole networks: most of a network's blocks are alike, and so are those of both halves of the guidance and
-of the ControlNet, so each kind is compiled once. Weights stay arguments: inductor keeps no graph on disk whose weights
-are frozen into it, and a later start would compile again.
+of the ControlNet, so each kind is compiled once. Weights stay arguments of the graph: inductor does not cache graphs
+with frozen weights on disk, and every start would compile again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from magicpose.files import cache_folder
 from magicpose.networks.model import MagicPoseModel
 
 _BLOCKS = (ResnetBlock2D, BasicTransformerBlock)
-# Torch gives up a function, silently, after eight variants. These have one per shape, batch size and self-attention.
+# Torch stops compiling a function, silently, after eight variants. These have one per shape, batch size and kind of
+# attention.
 _VARIANTS = 256
 KERNELS = "kernels"  # in the cache folder
 _FOLDER = "TORCHINDUCTOR_CACHE_DIR"
@@ -38,7 +39,7 @@ def compile_blocks(model: MagicPoseModel, backend: str = "inductor") -> None:
     Raises:
         UserError: no C++ compiler, which inductor needs on CPUs.
     """
-    import torch._dynamo.config as limits  # takes a second, which those who do not compile should not wait
+    import torch._dynamo.config as limits  # takes a second to import: only where it is needed
 
     if backend == "inductor" and next(model.unet.parameters()).device.type == "cpu" and not _compiler():
         raise UserError("compiling needs a C++ compiler: install g++, or name one in CXX, or leave it out")
@@ -49,18 +50,18 @@ def compile_blocks(model: MagicPoseModel, backend: str = "inductor") -> None:
 
 
 def restore_blocks(model: MagicPoseModel) -> None:
-    """Takes `compile_blocks` back."""
+    """Undoes `compile_blocks`."""
     for block in _blocks(model):
         block._compiled_call_impl = None
 
 
 def _choose_folder() -> None:
-    """Where inductor keeps kernels, unless the user has said so; torch's own default does not count as the user's."""
+    """Sets where inductor caches kernels, unless the user has; torch's own default is not the user's choice."""
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
     # torch writes its default into the environment as soon as parts of it are imported, long before this.
-    told = os.environ.get(_FOLDER)
-    if told is None or Path(told).resolve() == Path(default_cache_dir()).resolve():
+    chosen = os.environ.get(_FOLDER)
+    if chosen is None or Path(chosen).resolve() == Path(default_cache_dir()).resolve():
         os.environ[_FOLDER] = str(cache_folder(KERNELS))
 
 
@@ -71,5 +72,5 @@ def _blocks(model: MagicPoseModel) -> Iterator[nn.Module]:
 
 
 def _compiler() -> str | None:
-    """One that inductor will find."""
+    """A C++ compiler that inductor will find."""
     return next(filter(shutil.which, filter(None, (os.environ.get("CXX"), "g++", "clang++", "cl"))), None)

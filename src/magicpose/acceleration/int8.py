@@ -36,7 +36,7 @@ def quantise(x: Tensor) -> tuple[Tensor, float, int]:
         part = source[first : first + _VALUES_AT_ONCE]
         held = wide[: len(part)].copy_(part).mul_(1 / scale).add_(zero).round_()
         target[first : first + len(part)].copy_(held)
-    # By way of int8, because torch's conversion to uint8 takes ten times as long; the kernels are quick for uint8 only.
+    # Through int8, because torch's conversion to uint8 takes ten times as long; only uint8 has fast kernels.
     return values.view(torch.uint8).bitwise_xor_(128), scale, zero + 128
 
 
@@ -60,12 +60,12 @@ class Int8Layer(nn.Module):
         self.weight, self.bias = layer.weight, layer.bias
         self._packed: tuple[Tensor, Tensor, Tensor] | None = None  # int8 weights, scales, zeros
 
-    def made_bytes(self) -> int:
+    def derived_bytes(self) -> int:
         """Memory of the integer weights, if they have been made: a byte each."""
         return 0 if self._packed is None else self.weight.numel()
 
     def __getstate__(self) -> dict[str, Any]:
-        """oneDNN's packed weights cannot be copied; a copy makes its own."""
+        """oneDNN's packed weights cannot be copied: a copy packs its own."""
         return {**self.__dict__, "_packed": None}
 
 
@@ -113,9 +113,9 @@ class Int8Conv2d(Int8Layer):
 
 
 def use_int8(networks: Iterable[nn.Module]) -> Replacement:
-    """Lets the large layers of `networks` work in 8-bit integers from now on, for inference on a CPU.
+    """Replaces the large layers of `networks` by 8-bit integer ones, for inference on a CPU.
 
-    Returns what takes it back. `state_dict` and saving stay as they were; the integer weights, half as large as
+    The result restores them. `state_dict` and saving stay as they were; the integer weights, half as large as
     bfloat16's, come on top. Load LoRAs and change the dtype before.
 
     Raises:

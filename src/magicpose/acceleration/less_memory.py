@@ -1,4 +1,4 @@
-"""Going on when memory runs out: fewer frames at a time, then one last resort."""
+"""Retries when memory runs out: fewer frames at a time, then one last resort."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from magicpose.errors import UserError
 
 Result = TypeVar("Result")
 
-# what the allocators of CPUs and Apple GPUs say; CUDA has its own exception
+# messages of the allocators of CPUs and Apple GPUs; CUDA has its own exception
 _COMPLAINTS = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` is some allocator's way of saying so."""
+    """Whether `error` is an allocator's out-of-memory error."""
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _COMPLAINTS)
     )
@@ -29,8 +29,8 @@ def with_less_memory(
 ) -> Result:
     """`attempt(batch)`, again with half the batch each time memory runs out, down to 1, then after `last_resort`.
 
-    `last_resort` switches something on and says what, or None where there is nothing left to try. `attempt` must go
-    on where it stopped, or start anew. Raises UserError when even that is too much.
+    `last_resort` enables one more saving and returns its name, or None where there is none. `attempt` must continue
+    where it stopped, or start anew. Raises UserError when even that is too much.
     """
     resort_left = True
     while True:

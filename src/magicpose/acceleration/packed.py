@@ -1,6 +1,6 @@
 """Matrices laid out once for oneDNN's products, for float32 networks that run on a CPU.
 
-A plain layer's product reads its weights as they lie, or sorts them at every call. Only rounding differs.
+A plain layer reads its weights in their stored layout, or reorders them at every call. Results differ by rounding.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class PackedLinear(nn.Module):
         """oneDNN's layout cannot be copied; a copy makes its own."""
         return {**self.__dict__, "_packed": None}
 
-    def made_bytes(self) -> int:
+    def derived_bytes(self) -> int:
         """Memory of the packed weights, if they have been made."""
         return 0 if self._packed is None else self._packed.nbytes
 
@@ -67,9 +67,9 @@ class PackedLinear(nn.Module):
 
 
 def use_packed(networks: Iterable[nn.Module]) -> Replacement:
-    """Lets the linear layers of `networks` (float32, on a CPU) keep packed weights, for inference.
+    """Replaces the linear layers of `networks` (float32, on a CPU) by ones with packed weights, for inference.
 
-    Returns what takes it back. `state_dict` and saving stay as they were; the packed weights come on top of the
+    The result restores them. `state_dict` and saving stay as they were; the packed weights come on top of the
     originals, as large as they are. Load LoRAs and change the dtype before.
     """
     return replace_layers(networks, _quicker)

@@ -1,4 +1,4 @@
-"""Layers of a network exchanged for quicker ones with the same weights, and put back."""
+"""Replacement of layers by faster ones with the same weights, and their restoration."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from torch import nn
 
 
 class Replacement:
-    """Other layers at work in a network, until `remove` or the end of a `with` block."""
+    """Replaced layers of a network, until `remove` or the end of a `with` block."""
 
     def __init__(self, taken: list[tuple[nn.Module, str, nn.Module]]) -> None:
         self._taken = taken
 
     def __len__(self) -> int:
-        """How many layers were exchanged."""
+        """How many layers were replaced."""
         return len(self._taken)
 
     def __add__(self, later: Replacement) -> Replacement:
-        """Both as one, to be used in their place."""
+        """Both replacements as one."""
         return Replacement(self._taken + later._taken)
 
     def remove(self) -> None:
-        """Gives the network its own layers back; a second call does nothing."""
+        """Restores the network's own layers; a second call does nothing."""
         while self._taken:
             parent, name, layer = self._taken.pop()
             setattr(parent, name, layer)

@@ -166,7 +166,7 @@ class WinogradConv2d(nn.Module):
         self._memory = memory
         self._packed: dict[int, list[PackedMatrix]] = {}
 
-    def made_bytes(self) -> int:
+    def derived_bytes(self) -> int:
         """Memory of the transformed weights made so far."""
         return sum(matrix.nbytes for weight in self._packed.values() for matrix in weight)
 
@@ -187,9 +187,9 @@ class WinogradConv2d(nn.Module):
 
 
 def use_winograd(networks: Iterable[nn.Module]) -> Replacement:
-    """Lets the 3x3 convolutions of `networks` work this way from now on, for inference on a CPU.
+    """Replaces the 3x3 convolutions of `networks` by Winograd ones, for inference on a CPU.
 
-    Returns what takes it back. `state_dict` and saving stay as they were. Costs memory: the transformed weights are
+    The result restores them. `state_dict` and saving stay as they were. Costs memory: the transformed weights are
     1.8 or 4 times the original ones, which stay (about 1.3 times the weights of a Stable Diffusion 1.5 UNet).
     """
     return replace_layers(networks, functools.partial(_quicker, memory=Workspace()))

@@ -1,4 +1,4 @@
-"""What moves the person: a built-in motion, keypoints in any format, or pictures to find them in, or pose maps."""
+"""Drivers: a built-in motion, keypoints in any format, pictures in which a person is detected, or pose maps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _HUES = 12
 
 @dataclass(frozen=True)
 class Driver:
-    """A motion: `track`, or `maps` that are used as they are. `pictures` are what it was found in, if anything."""
+    """A motion: `track`, or `maps` that are used as they are. `pictures` are those in which it was detected, if any."""
 
     name: str
     fps: Fraction
@@ -42,12 +42,12 @@ class Driver:
 
     @property
     def detected(self) -> bool:
-        """Whether a detector made the track; keypoints that were given are taken at their word."""
+        """Whether a detector made the track; given keypoints are trusted."""
         return self.track is not None and self.pictures is not None
 
 
 def read_driver(source: str, options: DriverOptions, progress: Progress | None = None) -> Driver:
-    """The driver named `source`. Raises UserError if it is nothing known, cannot be read, or shows nobody."""
+    """The driver named `source`. Raises UserError if it is unknown, cannot be read, or shows nobody."""
     path = Path(source)
     if options.canvas is not None and not is_document(path):
         raise UserError(f"{source} is no pose document: --canvas does not apply to it")
@@ -107,9 +107,9 @@ def resample(
     share = np.clip(where - before, 0, 1)[:, None, None].astype(np.float32)
     points = track.stacked()
     a, b = points[before], points[after]
-    both = (a[..., 2:] > 0) & (b[..., 2:] > 0)
+    present = (a[..., 2:] > 0) & (b[..., 2:] > 0)
     nearest = np.where(share < 0.5, a, b)
-    mixed = np.where(both, a + share * (b - a), nearest)
+    mixed = np.where(present, a + share * (b - a), nearest)
     return PoseTrack.from_stacked(mixed.astype(np.float32), track.size, rate, track.source)
 
 
@@ -146,7 +146,7 @@ def are_maps(frames: Iterable[Frame]) -> bool:
 
 
 def looks_like_map(frame: Frame) -> bool:
-    """Mostly black, and what is lit is saturated in at least a third of all hues, as no photo of a person is."""
+    """Whether a frame is mostly black, with saturated colours in at least a third of all hues, unlike a photo."""
     value = frame.max(axis=-1).astype(np.int32)
     if (value < _BLACK).mean() < 0.7:
         return False

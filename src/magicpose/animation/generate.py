@@ -1,4 +1,4 @@
-"""The long stages of a job: latents of all groups that have none yet, then frames of all latents that have none yet."""
+"""The long stages of a job: the missing latents of all groups, then the missing frames of all latents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from magicpose.sampling.guidance import Guidance
 
 PREVIEW, PREVIEW_WIDTH_PX = "preview.png", 1024  # in the job's folder
-TILES = "tiles"  # the job's mark: decoded in tiles
+TILES = "tiles"  # a mark of the job: the autoencoder works in tiles
 
 
 def generate(shot: Shot, pipe: MagicPosePipeline, job: Job, work: Work) -> None:
@@ -39,8 +39,8 @@ def generate(shot: Shot, pipe: MagicPosePipeline, job: Job, work: Work) -> None:
 
         def attempt(batch: int) -> None:
             plan = FramePlan(batch, job.groups_left(), options.windows)
-            told = SamplerOptions(options.seed, _guidance(shot, pipe), plan, progress, preview)
-            groups = pipe.denoise_groups(conditions, shot.maps, row.steps, row.scheduler, told)
+            sampler_options = SamplerOptions(options.seed, _guidance(shot, pipe), plan, progress, preview)
+            groups = pipe.denoise_groups(conditions, shot.maps, row.steps, row.scheduler, sampler_options)
             for group, latents in groups:
                 job.save_latents(group.start, latents)
 
@@ -78,7 +78,7 @@ def _guidance(shot: Shot, pipe: MagicPosePipeline) -> Guidance:
 
     options, row = shot.options, shot.row
     scale = pipe.settings.guidance_scale if options.guidance is None else options.guidance
-    return Guidance(scale, row.guided_from, row.guided_to)
+    return Guidance(scale, row.guidance_start, row.guidance_stop)
 
 
 def _previewer(shot: Shot, job: Job, conditions: Conditions) -> Callable[[Tensor], None]:
@@ -112,8 +112,8 @@ def decode(shot: Shot, pipe: MagicPosePipeline, job: Job, work: Work) -> None:
 def use_tiles(shot: Shot, pipe: MagicPosePipeline, job: Job) -> str | None:
     """Switches the autoencoder to tiles and says so; None where it has none.
 
-    Tiles change frames larger than one of them. There the job notes it: frames that were decoded whole are decoded
-    again, a later run goes on with tiles, and the output's metadata tell.
+    Tiles change frames that are larger than one of them. For those the job is marked: frames that were decoded whole
+    are decoded again, later runs use tiles too, and the metadata of the output record it.
     """
     vae = pipe.vae
     if not hasattr(vae, "enable_tiling"):

@@ -1,7 +1,8 @@
-"""What a long job has done so far, kept beside its output so that nothing is done twice.
+"""The state of a long job, saved beside its output so that an interrupted job resumes.
 
 `out.mp4.work/` holds `job.json` (what the job is), what all frames share, latents in groups, and finished frames.
-Every file appears whole or not at all, so the job may be killed at any moment. The folder goes when the output stands.
+Every file appears whole or not at all, so the job may be killed at any moment. The folder is removed when the output is
+complete.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def work_folder(output: Path) -> Path:
 
 
 def resume_hint(output: Path) -> str:
-    """What to tell the user when the job for `output` was stopped."""
+    """The message for the user when the job for `output` was stopped."""
     folder = work_folder(output)
     if not folder.is_dir():
         return "stopped before anything was made"
@@ -48,10 +49,10 @@ class Job:
 
     @classmethod
     def open(cls, output: Path, settings: Mapping[str, Any], frames: int, group: int, overwrite: bool) -> Job:
-        """A fresh folder, or the one that an earlier run of the very same job left.
+        """A new folder, or that of an earlier run of the same job.
 
         `settings` (plain JSON) is everything that can change a frame. UserError if the folder belongs to another job,
-        unless `overwrite` allows to drop it.
+        unless `overwrite` is set, which removes it.
         """
         folder = work_folder(output)
         described = {"version": VERSION, "frames": frames, "group": group, "settings": dict(settings)}
@@ -92,17 +93,17 @@ class Job:
         self._save(self.latents_path(first), {"latents": latents})
 
     def load_latents(self, first: int) -> Any:
-        """The way back, on the CPU."""
+        """What `save_latents` saved, on the CPU."""
         from safetensors.torch import load
 
         return load(self.latents_path(first).read_bytes())["latents"]
 
     def save_conditions(self, tensors: Mapping[str, Any]) -> None:
-        """What all frames share, by name: made once, so that frames of several runs fit together."""
+        """The tensors that all frames share, by name; made once, so that all runs of a job use the same."""
         self._save(self.folder / CONDITIONS, tensors)
 
     def load_conditions(self) -> dict[str, Any] | None:
-        """The way back, on the CPU; None where no run has come so far."""
+        """What `save_conditions` saved, on the CPU; None before that."""
         from safetensors.torch import load
 
         path = self.folder / CONDITIONS
@@ -123,21 +124,21 @@ class Job:
             return frame.convert("RGB")
 
     def drop_frames(self) -> None:
-        """The finished frames go; the latents they were decoded from stay."""
+        """Removes the finished frames; the latents stay."""
         for index in range(self.frames):
             self.frame_path(index).unlink(missing_ok=True)
 
     def mark(self, name: str) -> None:
-        """Notes, for this run and later ones, that something is so; `name` is a plain word."""
+        """Sets a flag for this run and later ones; `name` is a plain word."""
         with explained(self.folder):
             (self.folder / f"{name}.mark").touch()
 
     def marked(self, name: str) -> bool:
-        """Whether this run or an earlier one has noted it."""
+        """Whether this run or an earlier one has set the flag."""
         return (self.folder / f"{name}.mark").is_file()
 
     def close(self) -> None:
-        """The output stands: the folder goes."""
+        """Removes the folder, once the output is complete."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -150,7 +151,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _difference(found: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> str:
-    """` (other seed, steps)`: what differs, for people."""
+    """` (other seed, steps)`: the differing settings, for the error message."""
     if found is None or not isinstance(found.get("settings"), dict):
         return ""
     then, now = found["settings"], wanted["settings"]

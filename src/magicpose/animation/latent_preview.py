@@ -1,4 +1,4 @@
-"""Rough pictures of latents, in no time: a linear map from latent channels to colours."""
+"""Fast, approximate decoding of latents: a linear map from latent channels to colours."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class LatentPreview:
 
     @classmethod
     def fit(cls, latents: Tensor, picture: Image.Image) -> LatentPreview:
-        """By least squares from one picture and its `latents` [1, C, h, w], so any autoencoder will do."""
+        """Least squares fit to one picture and its `latents` [1, C, h, w]; works for any autoencoder."""
         height, width = latents.shape[2:]
         small = picture.convert("RGB").resize((width, height), Image.Resampling.BOX)
         pixels = torch.from_numpy(np.array(small)).float().view(-1, 3) / 255
-        # rcond: what hardly varies in this one picture says nothing about its colour
+        # rcond: directions of nearly no variance in this one picture are ill-conditioned
         return cls(torch.linalg.lstsq(_with_constant(latents), pixels, rcond=1e-3, driver="gelsd").solution)
 
     def __call__(self, latents: Tensor) -> list[Image.Image]:
-        """Pictures of `latents` [F, C, h, w], one pixel for each of theirs."""
+        """Pictures of `latents` [F, C, h, w], h x w pixels each."""
         pixels = (_with_constant(latents) @ self.colours).view(len(latents), *latents.shape[2:], 3)
         values = (pixels * 255).round().clamp(0, 255).to(torch.uint8).numpy()
         return [Image.fromarray(frame) for frame in values]

@@ -1,6 +1,6 @@
-"""What `animate` may be told, once: the text under a field is its help, its metadata say what it changes.
+"""The options of `animate`, declared once: the text under a field is its help, its metadata state what it changes.
 
-The command line, the record that a job compares before it goes on, and the output's metadata are all made from these
+The command line, the record that a job compares before it resumes, and the output's metadata are all made from these
 classes. Nothing heavy is imported, so that `magicpose animate --help` is quick.
 """
 
@@ -20,7 +20,9 @@ from magicpose.sampling.windows import WindowsName
 Size = tuple[int, int]  # width, height in pixels
 PersonChoice = Literal["largest", "center"] | int
 
-NEVER_CHANGES_FRAMES: Mapping[str, Any] = {"changes_frames": False}  # but for rounding: a job goes on with another
+NEVER_CHANGES_FRAMES: Mapping[str, Any] = {
+    "changes_frames": False
+}  # except by rounding: a job may resume with another value
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,9 @@ class DriverOptions:
     end: float | None = None
     """second of the driver to stop at"""
     person: PersonChoice = "largest"
-    """who moves in the driver: largest, center, or a number from 0, from left to right"""
+    """which person of the driver to use: largest, center, or a number from 0, from left to right"""
     detector: str = "auto"
-    """auto, mediapipe or dwpose"""
+    """pose detector: auto, mediapipe or dwpose"""
     maps: bool | None = None
     """the driver's pictures are rendered pose maps (default: judged by the first)"""
     canvas: Size | None = None
@@ -45,26 +47,26 @@ class DriverOptions:
 
 @dataclass(frozen=True)
 class AnimateOptions:
-    """Everything that `animate` may be told; None takes the preset's or the model's own."""
+    """All options of `animate`; None: the value of the preset or of the model."""
 
     model: str = "tiny"
     """an embedded model, a folder, or a Hugging Face id"""
     preset: PresetName | None = None
-    """how much work a frame gets: exact, balanced or fast; default: the model's own way, else balanced"""
+    """trade-off of quality and speed: exact, balanced or fast; default: the model's own settings, else balanced"""
     steps: int | None = None
     """denoising steps; default: the preset's or the model's own"""
     guidance: float | None = None
-    """1 is off; default: the model's own"""
+    """scale of the image guidance (classifier-free); 1 is off; default: the model's own"""
     temperature: float | None = None
-    """of the start noise: 1 is the paper's; below, fewer accidents and less detail; default: the model's own"""
+    """scale of the start noise: 1 is the paper's; lower: fewer outliers, less detail; default: the model's own"""
     scheduler: str | None = None
     """ddim, dpm++2m, unipc, lcm, tcd; default: the preset's or the model's own"""
     windows: WindowsName = "ring"
-    """how motion modules see a long clip: ring (the original's), or plain for clips that do not loop"""
+    """windows of motion modules over a long clip: ring (the original's), or plain for clips that do not loop"""
     seed: int = 0
-    """of the start noise, the reference's latents and stochastic schedulers"""
+    """random seed of the start noise, the reference latents and stochastic schedulers"""
     prompt: str = ""
-    """words for models that understand them"""
+    """text prompt, for models that were trained with captions"""
     size: int | Size | None = None
     """512 (about 512x512, in the reference's shape) or 512x768; default: what the model was trained at"""
     driver: DriverOptions = field(default_factory=DriverOptions)
@@ -73,41 +75,41 @@ class AnimateOptions:
     part: Literal["body", "face", "all"] = "all"
     """take only the driver's body movement, or only its expression"""
     repair: bool = True
-    """fix what the detector got wrong: swapped sides, jumps, short gaps, jitter"""
+    """fix detection errors: swapped sides, outliers, short gaps, jitter"""
     grid: bool = field(default=False, metadata=NEVER_CHANGES_FRAMES)
     """show reference, driver, pose and result side by side"""
     batch: int = field(default=8, metadata=NEVER_CHANGES_FRAMES)
     """frames per network call"""
     device: str = field(default="cpu", metadata=NEVER_CHANGES_FRAMES)
-    """cpu, cuda, mps"""
+    """device of the networks: cpu, cuda, mps"""
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
-    """of the networks; default: the model's own, float32 on CPUs"""
+    """data type of the networks; default: the model's own, float32 on CPUs"""
     arithmetic: Literal["plain", "winograd", "int8"] = "plain"
-    """on CPUs: winograd is quicker and exact to rounding (float32), int8 quicker still and inexact"""
+    """on CPUs: winograd is faster and exact up to rounding (float32), int8 faster still and approximate"""
     compile: bool = field(default=False, metadata=NEVER_CHANGES_FRAMES)
     """torch.compile: the first step takes minutes the first time, seconds to a minute later; for long clips"""
     low_memory: bool = field(default=False, metadata=NEVER_CHANGES_FRAMES)
-    """autoencoder in slices and tiles; on GPUs weights wait in main memory; slower"""
+    """run the autoencoder in slices and tiles; on GPUs offload weights to main memory; slower"""
     preview: bool = field(default=False, metadata=NEVER_CHANGES_FRAMES)
-    """keep OUTPUT.work/preview.png up to date while it runs: the frames being made, roughly, after every step"""
+    """update OUTPUT.work/preview.png after every step: a rough view of the frames in progress"""
     overwrite: bool = field(default=False, metadata=NEVER_CHANGES_FRAMES)
     """replace the output if it exists"""
 
     def check(self) -> None:
-        """UserError for values that no model and no driver can take."""
+        """UserError for values that are invalid for every model and driver."""
         if self.batch < 1 or (self.steps is not None and self.steps < 1):
             raise UserError("steps and batch must be at least 1")
         if self.temperature is not None:
             check_temperature(self.temperature)
 
     def row(self, model: ModelSettings) -> Preset:
-        """The values of the preset, or else the model's own, with those that were chosen by hand in their place."""
+        """The preset, or else the model's settings, with the explicitly chosen values in place of its own."""
         preset = choose_preset(self.preset, model)
         return replace(preset, steps=self.steps or preset.steps, scheduler=self.scheduler or preset.scheduler)
 
     def recorded(self, row: Preset) -> dict[str, Any]:
         """All values as flat plain JSON, the driver's beside the others, and those of `row`, which were used."""
-        used = {"steps": row.steps, "scheduler": row.scheduler, "guided": [row.guided_from, row.guided_to]}
+        used = {"steps": row.steps, "scheduler": row.scheduler, "guided": [row.guidance_start, row.guidance_stop]}
         values = asdict(self) | used
         driver: dict[str, Any] = values.pop("driver")
         return values | driver

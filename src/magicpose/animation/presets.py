@@ -1,4 +1,4 @@
-"""How much work a frame gets: one row per preset."""
+"""Presets of sampling quality and speed, one row each."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Preset:
 
     scheduler: str
     steps: int
-    guided_from: float
-    guided_to: float
-    about: str
+    guidance_start: float
+    guidance_stop: float
+    description: str
 
 
 PRESETS: dict[PresetName, Preset] = {

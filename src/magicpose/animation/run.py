@@ -1,4 +1,4 @@
-"""The main job: references and a driver in, a finished video out; stopped at any moment, it goes on."""
+"""The main job: references and a driver in, a finished video out; it may be stopped at any moment and resumed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def animate(
     """The person of the `references` (pictures) doing what `driver` does, as the video `output`.
 
     `driver`: video, picture, folder of pictures or pose maps, pose document, OpenPose folder, ComfyUI JSON, or the
-    name of a built-in motion. Run again after it was stopped, it goes on and gives the same frames.
+    name of a built-in motion. A job that was stopped resumes when it is run again, and gives the same frames.
     Raises UserError for anything wrong with them, before long work starts where that is possible.
     """
     options, output = options or AnimateOptions(), Path(output)
@@ -61,7 +61,7 @@ def animate(
 def _animated(
     references: Sequence[str | Path], driver: str, output: Path, options: AnimateOptions, work: Work
 ) -> AnimateResult:
-    """All of the work, once what is cheap to check has been checked and nobody else makes this output."""
+    """The whole job, after the cheap checks, while the output is claimed by this process."""
     inputs = read_inputs(references, driver, options, work)
     with work.stage("load"):
         pipe = _load(options, inputs.row.scheduler)
@@ -82,7 +82,7 @@ def _animated(
 
 
 def _check(references: Sequence[str | Path], driver: str | Path, output: Path, options: AnimateOptions) -> None:
-    """What can be refused without reading anything."""
+    """Checks that read no input."""
     format_of(output)
     check_output(output, options.overwrite)
     if not references:

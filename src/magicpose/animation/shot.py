@@ -1,4 +1,4 @@
-"""What a job works on: the inputs, read and judged before a model is loaded, and then the shot, made once."""
+"""The inputs of a job, read and checked before a model is loaded, and the shot made of them once it is."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class Inputs:
         row: solver, steps and guided interval.
         motion: the driver as it was read.
         track: the motion on the first picture's canvas; None where the driver brings maps.
-        record: names, hashes and every option, as plain JSON: what the job compares (see `changing`) and, but for the
-            dates of the weights, what the output remembers.
+        record: names, hashes and every option, as plain JSON: what the job compares (see `changing`) and, except for
+            the dates of the weights, the metadata of the output.
     """
 
     options: AnimateOptions
@@ -67,7 +67,7 @@ class Shot:
 
     @classmethod
     def of(cls, inputs: Inputs, pipe: MagicPosePipeline) -> Shot:
-        """The shot at the size that `pipe` paints, or that was asked for."""
+        """The shot at the size of the options, or else of the model."""
         canvas = pipe.canvas(inputs.pictures[0].size, inputs.options.size)
         maps = _own_maps(inputs.motion, pipe, canvas) if inputs.track is None else pipe.draw(inputs.track, canvas)
         return cls(inputs, canvas, maps)
@@ -88,7 +88,7 @@ class Shot:
 
 
 def read_inputs(references: Paths, driver: str, options: AnimateOptions, work: Work) -> Inputs:
-    """Reads, detects, repairs, judges and fits. UserError for whatever cannot work, the cheapest checks first."""
+    """Reads, detects, repairs, diagnoses and fits. UserError for unusable inputs, the cheapest checks first."""
     with work.stage("read"):
         pictures = [read_image(path) for path in references]
         folder = find_model(options.model)
@@ -119,7 +119,7 @@ def _record(references: Paths, driver: str, options: AnimateOptions, row: Preset
 
 
 def _portrait(references: Paths, options: AnimateOptions, work: Work) -> Portrait:
-    """The person of the first reference. Says which of the others show nobody."""
+    """The person of the first reference. Reports which of the others show nobody."""
     detector = options.driver.detector
     try:
         portrait = detect_portrait(references[0], detector)
@@ -132,7 +132,7 @@ def _portrait(references: Paths, options: AnimateOptions, work: Work) -> Portrai
 
 
 def _fitted(motion: Driver, track: PoseTrack, reference: Portrait, options: AnimateOptions, work: Work) -> PoseTrack:
-    """The driver's `track` on the canvas of the reference picture. Says what is doubtful about it."""
+    """The driver's `track` on the canvas of the reference picture. Reports the findings of the diagnosis."""
     with work.stage("retarget"):
         fixed = RepairOptions() if options.repair and motion.detected else None
         fitted = fit_motion(track, reference, FitOptions(options.align, options.part, fixed))

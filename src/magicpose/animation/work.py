@@ -1,4 +1,4 @@
-"""Stages of a long job: who listens, and how long each took."""
+"""Stages of a long job: their listener and their timings."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Work:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Progress]:
-        """A stage runs inside the `with` block and tells its progress to what it is given."""
+        """A stage runs inside the `with` block and reports its progress to the function that the block receives."""
         began = time.perf_counter()
         with self.reporter.stage(name) as progress:
             yield progress
         self.timings[name] = time.perf_counter() - began
 
     def say(self, line: str) -> None:
-        """Something worth one line."""
+        """Shows one line of text."""
         self.reporter.say(line)

@@ -1,4 +1,4 @@
-"""The finished frames of a job as one output, with the driver's sound and the story of how it was made."""
+"""The finished frames of a job as one output, with the driver's sound and the record of how it was made."""
 
 from __future__ import annotations
 

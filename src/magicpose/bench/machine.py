@@ -99,6 +99,6 @@ class PeakMemory:
 
 
 def _give_back_free_memory() -> None:
-    """Lets glibc return what it holds but nobody uses; it would hide the next peak."""
+    """Makes glibc release its unused memory, which would hide the next peak."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

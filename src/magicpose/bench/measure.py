@@ -142,4 +142,4 @@ def weights_gib(stack: Stack) -> float:
     given = sum(p.nbytes for network in networks for p in network.parameters())
     kinds = WinogradConv2d | PackedLinear | Int8Layer
     quick = [m for network in networks for m in network.modules() if isinstance(m, kinds)]
-    return (given + sum(layer.made_bytes() for layer in quick)) / 2**30
+    return (given + sum(layer.derived_bytes() for layer in quick)) / 2**30

@@ -1,4 +1,4 @@
-"""The modes that are compared: how our networks are held, one row each."""
+"""The modes that are compared: dtype, layout and arithmetic of our networks, one row each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Mode:
     dtype: torch.dtype
     channels_last: bool
     compiled: bool
-    about: str
+    description: str
     arithmetic: Arithmetic = "plain"
 
     @property

@@ -1,4 +1,4 @@
-"""What the bench found, as a table, as JSON and as a picture."""
+"""The results of the bench as a table, as JSON and as a picture."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COLOURS = {
 
 
 def table(result: Result) -> str:
-    """For people."""
+    """The results as plain text."""
     return "\n".join(_lines(result))
 
 

@@ -106,7 +106,7 @@ def gib_needed(mode: str, width: Width, size_px: int, frames: int) -> float:
 
 
 def run_bench(settings: BenchSettings, say: Say) -> dict[str, Any]:
-    """Measures everything; returns plain JSON. `say` hears a line about each thing that takes long."""
+    """Measures everything; returns plain JSON. `say` receives a line about every long step."""
     settings.check()
     machine = this_machine()
     say(f"{machine.cpu}, {machine.threads} threads, {', '.join(machine.instructions[:3])}")
@@ -136,7 +136,7 @@ def run_bench(settings: BenchSettings, say: Say) -> dict[str, Any]:
 def _take_turns(
     settings: BenchSettings, stack: Stack, say: Say
 ) -> tuple[dict[str, list[Round]], dict[str, dict[str, Any]]]:
-    """Every mode `rounds` times, one after the other; and what is known of each mode besides."""
+    """Runs every mode `rounds` times in turns; returns the rounds and other measurements of each mode."""
     inputs = make_inputs(stack, settings.size_px, settings.batch, seed=settings.seed)
     rounds: dict[str, list[Round]] = {name: [] for name in settings.modes}
     facts: dict[str, dict[str, Any]] = {name: {} for name in settings.modes}
@@ -210,7 +210,7 @@ def _presets(results: dict[str, Any]) -> dict[str, Any]:
         if name == ORIGINAL:
             continue
         for preset, settings in PRESETS.items():
-            guidance = Guidance(start=settings.guided_from, stop=settings.guided_to)
+            guidance = Guidance(start=settings.guidance_start, stop=settings.guidance_stop)
             guided = sum(guidance.active(step, settings.steps) for step in range(settings.steps))
             seconds = frame_cost(row["seconds"], SHARING_FRAMES, settings.steps, guided)
             entry = {"seconds": seconds, "steps": settings.steps, "guided_steps": guided}

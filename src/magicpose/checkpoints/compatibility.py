@@ -1,4 +1,4 @@
-"""Whether networks are of one base: said in a sentence before they run, not by a matrix product deep inside."""
+"""Checks that networks belong to one base, so that the error is one sentence and not a failed matrix product."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def _gather(paths: Sequence[Path], lora_scale: float, ignored: Ignored) -> tuple
                 _merge(parts, state, lora_scale, file, ignored)
                 continue
             found = components_of(state, str(path), ignored)
-        # Dead keys of several files do not add up to those of one: with more than one, they are made anew.
+        # Dead keys of several files cannot be combined: with more than one file, they are created.
         parts = dataclasses.replace(parts, **found.present(), unused=None if parts.present() else found.unused)
     if not parts.present():
         raise UserError("no source given: name at least one checkpoint")

@@ -20,7 +20,7 @@ class EmbeddedModel:
     """A model inside the package."""
 
     folder: Path
-    about: str
+    description: str
 
 
 EMBEDDED = {
@@ -32,7 +32,7 @@ EMBEDDED = {
 
 @dataclass(frozen=True)
 class HubOptions:
-    """How to download from the hub; names and meanings are those of every library of Hugging Face."""
+    """Options of a download from the hub, with the names of Hugging Face's libraries."""
 
     revision: str | None = None
     cache_dir: str | Path | None = None
@@ -42,7 +42,7 @@ class HubOptions:
 
     @classmethod
     def taken_from(cls, arguments: dict[str, Any]) -> HubOptions:
-        """Those among `arguments`, which loses them."""
+        """Removes these options from `arguments` and returns them."""
         return cls(**{each.name: arguments.pop(each.name) for each in fields(cls) if each.name in arguments})
 
 
@@ -64,7 +64,7 @@ def find_model(source: str, options: HubOptions | None = None) -> Path:
     return _download(source, options or HubOptions())
 
 
-# what `animate` needs of a model: folders under any of these names -> what to say they are
+# what `animate` needs of a model: folders under any of these names -> their name in messages
 _NEEDED = {
     ("unet",): "UNet",
     ("vae",): "VAE",

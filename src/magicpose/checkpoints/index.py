@@ -1,4 +1,5 @@
-"""`model_index.json`: which parts a model's folder holds, and how the model likes to be run. Its only owner.
+"""`model_index.json`: which parts a model's folder holds, and the settings it was made for. Only this module reads
+and writes it.
 
 The parts are written as diffusers writes them (`"unet": ["diffusers", "UNet2DConditionModel"]`, `[null, null]` for a
 part that is absent), so `diffusers.DiffusionPipeline` reads the file as it is; the settings stand beside them and are
@@ -32,12 +33,12 @@ _TRANSFORMERS = {"text_encoder": "CLIPTextModel", "tokenizer": "CLIPTokenizer"}
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """How a model likes to be run; each field is a key of `model_index.json`.
+    """The settings that a model was made for; each field is a key of `model_index.json`.
 
     Args:
         guidance_scale, temperature: strength of the image guidance (paper Sec. 4.4) and of the start noise.
         image_size: side of the training frames in pixels; None: by the UNet's `sample_size`.
-        steps, solver: number of steps and name in `SCHEDULERS`; None: the model has no opinion.
+        steps, solver: number of steps and name in `SCHEDULERS`; None: not stated.
         trained: how each part was trained, {part: {"stage": name, "steps": number}}, as far as it is known.
     """
 
@@ -50,7 +51,7 @@ class ModelSettings:
 
 
 def read_settings(folder: Path) -> ModelSettings:
-    """The settings in the index of `folder`, which may be any diffusers pipeline: what it does not say is the paper's.
+    """The settings in the index of `folder`, any diffusers pipeline: the paper's values where it states none.
 
     Raises UserError, naming file and key, for a value of the wrong type or range.
     """

@@ -1,4 +1,4 @@
-"""The parts of a model: whatever a checkpoint, a folder or a training stage holds of it."""
+"""The parts of a model that a checkpoint, a folder or a training stage holds."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Parts:
         motion: MotionAdapter.
         scheduler: any diffusers scheduler; its betas and prediction type are the model's.
         unused: keys of an original file that nothing reads (schedule buffers, the appearance branch's hint encoder);
-            kept so that writing gives back what was read; the hint encoder's under its stage-2 name. None: made anew on
-            export.
+            kept so that an export equals the file that was read; the hint encoder's under its stage-2 name. None:
+            created on export.
     """
 
     unet: Any = None
@@ -44,7 +44,7 @@ class Parts:
     unused: Mapping[str, Tensor] | None = field(default=None, repr=False)
 
     def present(self) -> dict[str, nn.Module]:
-        """The networks that are there, by name."""
+        """The networks that are present, by name."""
         found = {name: getattr(self, name) for name in NETWORKS}
         return {name: network for name, network in found.items() if network is not None}
 
@@ -61,5 +61,5 @@ class Parts:
 
     @property
     def schedule(self) -> NoiseSchedule:
-        """How the scheduler's noise grows, and what the UNet predicts of it."""
+        """The noise schedule of the scheduler, with its prediction type."""
         return NoiseSchedule.of(self.scheduler)

@@ -31,7 +31,7 @@ _BOX = " ╭╮╰╯│─"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The console script. Exits with 0, 2 (the user's to mend, one line says what) or 130 (Ctrl-C)."""
+    """The console script. Exits with 0, 2 (a mistake of the user, explained in one line) or 130 (Ctrl-C)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def usage() -> str:
     """What `magicpose --help` prints."""
-    lines = [f"  {verb:<10}{about}" for verb, about in VERBS.items()]
+    lines = [f"  {verb:<10}{description}" for verb, description in VERBS.items()]
     return "\n".join(
         ["usage: magicpose VERB ...", "", *lines, "", "magicpose VERB --help tells more; magicpose --version", ""]
     )
@@ -95,8 +95,10 @@ def _parsed(verb: str, options: type[Any], arguments: Sequence[str]) -> Any:
     except SystemExit as ended:
         if ended.code:
             lines = [line.strip(_BOX) for line in said.getvalue().splitlines()]
-            told = itertools.takewhile(lambda line: not line.startswith(("For full help", "Argument help")), lines[1:])
-            what = " ".join(line for line in told if line and not line.endswith(" --help")).rstrip(".")
+            message = itertools.takewhile(
+                lambda line: not line.startswith(("For full help", "Argument help")), lines[1:]
+            )
+            what = " ".join(line for line in message if line and not line.endswith(" --help")).rstrip(".")
             print(f"magicpose {verb}: {what}; see magicpose {verb} --help", file=sys.stderr)
             sys.exit(USER_ERROR)
         raise

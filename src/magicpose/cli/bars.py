@@ -1,4 +1,4 @@
-"""Progress for people: a bar with an estimate of the time left per stage; quiet when nobody watches."""
+"""Progress bars with an estimate of the remaining time per stage; only on a terminal."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Options:
     more_sizes: tuple[int, ...] = (256,)
     """further sizes, measured with one mode and one frame"""
     modes: tuple[str, ...] = ("original", "fp32", "fp32-winograd", "bf16", "bf16-int8")
-    """which to compare, in turns; also bf16-nhwc, bf16-compiled"""
+    """modes to compare, in turns; also bf16-nhwc, bf16-compiled"""
     batch: int = 4
     """frames per network call"""
     rounds: int = 2
@@ -29,9 +29,9 @@ class Options:
     threads: int | None = None
     """CPU threads; default: torch's own choice"""
     seed: int = 0
-    """of the random weights and inputs"""
+    """random seed of weights and inputs"""
     tiny: bool = False
-    """a trial of the bench itself on tiny networks"""
+    """test the bench itself on tiny networks"""
     overwrite: bool = False
     """replace the results of an earlier run"""
 

@@ -25,21 +25,21 @@ class Options:
     person: str = "all"
     """all, or one: largest, center, or a number from 0, from left to right"""
     detector: str = "auto"
-    """auto, mediapipe or dwpose"""
+    """pose detector: auto, mediapipe or dwpose"""
     repair: bool = False
     """fix swapped sides, jumps, short gaps and jitter before writing (animate does so by itself)"""
     layout: Literal["magicpose", "openpose", "comfyui", "coco-wholebody"] = "magicpose"
-    """whose JSON to write; openpose makes a folder"""
+    """format of the JSON; openpose writes a folder"""
     fps: float | None = None
-    """frames per second to look at; default: all"""
+    """frames per second to search; default: all"""
     start: float | None = None
     """first second of a video"""
     end: float | None = None
     """second of a video to stop at"""
     max_people: int = 4
-    """people looked for in a frame"""
+    """largest number of people per frame"""
     overlay: Path | None = None
-    """also write the keypoints over the pictures, as a video or picture, for people to judge"""
+    """also write the keypoints over the pictures, as a video or picture, for visual inspection"""
     overwrite: bool = False
     """replace outputs that exist"""
 
@@ -71,7 +71,7 @@ def run(options: Options) -> None:
 
 
 def _people(options: Options, bars: Bars) -> list[PoseTrack]:
-    """Those who were asked for; UserError if there is nobody."""
+    """The selected people; UserError if there is nobody."""
     from magicpose.cli.arguments import parse_person
     from magicpose.errors import UserError
     from magicpose.pose.detection.detect import detect_people

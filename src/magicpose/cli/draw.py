@@ -27,7 +27,7 @@ class Options:
     end: float | None = None
     """second to stop at"""
     person: str = "largest"
-    """largest, center, or a number from 0"""
+    """which person to draw: largest, center, or a number from 0"""
     canvas: str | None = None
     """512x768: the canvas that a pose document refers to, where it does not state it"""
     overwrite: bool = False

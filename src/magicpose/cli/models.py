@@ -18,12 +18,12 @@ def run(options: Options) -> None:
     print("Models (--model):")
     for name, model in EMBEDDED.items():
         absent = "" if (model.folder / "model_index.json").is_file() else " [no weights in this copy]"
-        print(f"  {name:<12}{model.about}{absent}")
+        print(f"  {name:<12}{model.description}{absent}")
     print(f"  {'FOLDER':<12}a folder with model_index.json, such as `magicpose convert` writes")
     print(f"  {'OWNER/NAME':<12}a Hugging Face model in the same layout, downloaded once")
     print("\nMotions (as DRIVER):")
-    for name, about in MOTIONS.items():
-        print(f"  {name:<12}{about}")
+    for name, description in MOTIONS.items():
+        print(f"  {name:<12}{description}")
     print("\nPresets (--preset):")
     for preset, row in PRESETS.items():
-        print(f"  {preset:<12}{row.scheduler}, {row.steps} steps: {row.about}")
+        print(f"  {preset:<12}{row.scheduler}, {row.steps} steps: {row.description}")

@@ -23,7 +23,7 @@ class Options:
     reference: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="REFERENCE")]
     """a picture of the person"""
     driver: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DRIVER")]
-    """what moves them, as for `animate`, but for rendered pose maps"""
+    """the driver of motion, as for `animate`, except rendered pose maps"""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """a pose document on the reference's canvas"""
     preview: Path | None = None
@@ -33,7 +33,7 @@ class Options:
     part: Literal["body", "face", "all"] = "all"
     """take only the driver's body movement, or only its expression"""
     repair: bool = True
-    """fix what the detector got wrong: swapped sides, jumps, short gaps, jitter"""
+    """fix detection errors: swapped sides, outliers, short gaps, jitter"""
     fps: float | None = None
     """frames per second; default: the driver's"""
     start: float | None = None
@@ -41,9 +41,9 @@ class Options:
     end: float | None = None
     """second of the driver to stop at"""
     person: str = "largest"
-    """who moves in the driver: largest, center, or a number from 0"""
+    """which person of the driver to use: largest, center, or a number from 0"""
     detector: str = "auto"
-    """auto, mediapipe or dwpose"""
+    """pose detector: auto, mediapipe or dwpose"""
     canvas: str | None = None
     """512x768: the canvas that a pose document refers to, where it does not state it"""
     overwrite: bool = False
@@ -84,7 +84,7 @@ def run(options: Options) -> None:
 
 
 def _read(options: Options, bars: Bars) -> tuple[Driver, Portrait]:
-    """The driver, and the person of the reference, who is not looked for where nothing is aligned."""
+    """The driver, and the person of the reference, who is only detected where the motion is aligned."""
     from magicpose.animation.drivers import DriverOptions, read_driver
     from magicpose.cli.arguments import parse_canvas, parse_person
     from magicpose.media import read_image

@@ -20,13 +20,13 @@ class Options:
     config: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CONFIG")]
     """a YAML file such as those in configs/"""
     overrides: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="KEY=VALUE...")] = ()
-    """settings that win over the file, such as optimizer.learning_rate=1e-4"""
+    """settings that override the file, such as optimizer.learning_rate=1e-4"""
     seed: int | None = None
-    """of all that is drawn at random, in place of the file's"""
+    """random seed of the run, in place of the file's"""
     dry_run: bool = False
-    """say what would be trained (data, parameters, memory, steps) and write nothing"""
+    """print what would be trained (data, parameters, memory, steps) and write nothing"""
     export_only: bool = False
-    """make no step, only turn the newest checkpoint of an unfinished run into networks"""
+    """make no step, only export the networks of the newest checkpoint of an unfinished run"""
 
 
 def run(options: Options) -> None:
@@ -60,4 +60,4 @@ def check_exist(paths: Mapping[str, Path]) -> None:
 
 def interrupted(options: Options) -> str:
     """What to say after Ctrl-C."""
-    return "stopped; run the same command again to go on from the newest checkpoint"
+    return "stopped; run the same command again to resume from the newest checkpoint"

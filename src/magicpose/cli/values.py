@@ -25,7 +25,7 @@ def _written(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
     metavar, reader = _WRITTEN[info.type]
 
     def read(texts: list[str]) -> Any:
-        from magicpose.cli import arguments  # not for the help: it takes numpy and Pillow along
+        from magicpose.cli import arguments  # imported late, so that the help needs neither numpy nor Pillow
 
         return getattr(arguments, reader)(texts[0])
 

@@ -38,7 +38,7 @@ class AppearanceControl(nn.Module):
     def dead_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Parameters that cannot reach any bank: all that follows the last block's `norm1` (24 tensors in SD 1.5).
 
-        They never get a gradient; training freezes them, else distributed training waits for them for ever.
+        They never get a gradient; training freezes them, or distributed training would wait for them forever.
         """
         block = attention_layers(self.unet)[-1].rsplit(".", 1)[0]  # ...attentions.N.transformer_blocks.0
         attention = block.split(".transformer_blocks")[0]

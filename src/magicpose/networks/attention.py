@@ -51,7 +51,7 @@ class MultiSourceAttention:
     Args:
         name: the layer's module path, e.g. `mid_block.attentions.0.transformer_blocks.0.attn1`; the key under
             which this layer records to, or reads from, a bank.
-        last: the UNet's last self-attention: once it has recorded, nothing that follows is of use.
+        last: the UNet's last self-attention: once it has recorded, the rest of the forward pass is not needed.
     """
 
     def __init__(self, name: str, last: bool = False) -> None:
@@ -119,7 +119,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
         return value.expand(-1, query.shape[1], -1)
     q, k, v = (x.view(*x.shape[:2], heads, -1).transpose(1, 2) for x in (query, key, value))
     if torch.is_grad_enabled() and q.device.type == "cpu":
-        # The flash kernel's backward is slow on CPUs: matrix products train a quarter faster.
+        # On CPUs the backward pass of the flash kernel is slow: matrix products train a quarter faster.
         if q.shape[2] * k.shape[2] >= _MANY_SCORES and not torch.compiler.is_compiling():
             attended = train_in_slices(q, k, v)
         else:
@@ -148,7 +148,7 @@ def attention_layers(unet: nn.Module) -> list[str]:
 
 
 def use_multi_source_attention(unet: Any) -> dict[str, Any]:
-    """Gives every attention of `unet` the processor above; returns the processors it had, for `set_attn_processor`."""
+    """Sets the processor above on every attention of `unet`; returns the previous ones, for `set_attn_processor`."""
     before: dict[str, Any] = unet.attn_processors
     last = attention_layers(unet)[-1]
     layers = {processor: processor.removesuffix(".processor") for processor in before}

@@ -1,4 +1,4 @@
-"""The embedded model's autoencoder: no norms, few layers, made to train and run on two CPU cores.
+"""The embedded model's autoencoder: no norms, few layers, small enough to train and run on two CPU cores.
 
 GroupNorm and SiLU at image resolution cost a CPU more than the convolutions between them. So pixels are first
 folded into channels (pixel unshuffle), and plain ReLU residual blocks do the rest; the idea of the tiny
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 
 class PointDistribution:
-    """A posterior without spread, so that this autoencoder reads like AutoencoderKL."""
+    """A posterior with variance 0, with the interface of AutoencoderKL's."""
 
     def __init__(self, latents: Tensor) -> None:
         self.latents = latents
@@ -95,7 +95,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
     def normalise_latents(self, mean: Tensor, std: Tensor) -> None:
         """Folds `(z - mean) / std` per channel into the weights on both sides; decoded pictures do not change.
 
-        Zero padding sees `mean` as zero afterwards, so pictures change by a hair along their border.
+        Zero padding sees `mean` as zero afterwards, so pictures change very slightly along their border.
         """
         last, first = self.encoder[-1], self.decoder[0]
         assert isinstance(last, nn.Conv2d) and isinstance(first, nn.Conv2d)

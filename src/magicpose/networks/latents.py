@@ -37,7 +37,7 @@ def encode(
 
 
 def decode(vae: Any, latents: Tensor, batch: int = BATCH, device: torch.device | None = None) -> Iterator[Tensor]:
-    """Pictures of `latents`, float32, not clipped: up to `batch` of them with every turn, made when asked for."""
+    """Pictures of `latents`, float32, not clipped: batches of up to `batch`, each computed when it is requested."""
     weights = next(vae.parameters())
     for chunk in torch.split(latents, batch):
         with torch.no_grad():  # a decorator does not reach into a generator that is resumed later

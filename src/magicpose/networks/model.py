@@ -63,12 +63,12 @@ class MagicPoseModel(nn.Module):
         return self.unet, appearance, self.pose_controlnet, getattr(self.motion, "adapter", None)
 
     def detach(self) -> UNet2DConditionModel:
-        """Gives the UNet back as it was: same processors, same weights; `attach` takes it again."""
+        """Restores the UNet: same processors, same weights; `attach` uses it again."""
         self.unet.set_attn_processor(self._stock_processors)
         return self.unet
 
     def attach(self) -> None:
-        """Puts our attention processors back, in all networks, after `detach` or after somebody replaced them."""
+        """Sets our attention processors again in all networks, after `detach` or after other code replaced them."""
         found = use_multi_source_attention(self.unet)
         if not any(isinstance(processor, MultiSourceAttention) for processor in found.values()):
             self._stock_processors = found
@@ -77,9 +77,9 @@ class MagicPoseModel(nn.Module):
                 use_multi_source_attention(network)
 
     def check_ready(self) -> None:
-        """UserError where a run would lose the reference, or end deep inside: checked before every run.
+        """Checked before every run: UserError where it would ignore the reference or fail inside a network.
 
-        Somebody who shares the networks may have given them other attention processors, or moved some of them.
+        Other code that shares the networks may have set other attention processors, or moved some networks.
         """
         unet, *others = self.parts()
         for network, name in zip((unet, *others[:2]), ("UNet", "appearance branch", "pose ControlNet"), strict=True):
@@ -156,7 +156,7 @@ class MagicPoseModel(nn.Module):
         residuals: PoseResiduals | None = None,
         probe: MutableMapping[str, QueryKey] | None = None,
     ) -> Tensor:
-        """The UNet with whatever conditions are given; the part of `forward` that runs once per step and frame.
+        """The UNet with the given conditions; the part of `forward` that runs once per step and frame.
 
         `probe`, if given, receives what every self-attention compares with the bank.
         """
@@ -175,7 +175,7 @@ class MagicPoseModel(nn.Module):
 
 
 def _is_hooked(network: nn.Module) -> bool:
-    """Whether weights wait elsewhere and travel with every call (offloading of accelerate's or diffusers' kind)."""
+    """Whether weights are offloaded and are moved for every call (offloading of accelerate's or diffusers' kind)."""
     return any(hasattr(module, "_hf_hook") or hasattr(module, "_diffusers_hook") for module in network.modules())
 
 
@@ -185,7 +185,7 @@ def embedded_controlnet(
     """diffusers' ControlNet forward from an already embedded `hint`, all residuals at weight 1.
 
     The hint encoder costs as much as a whole block and sees only the pose, so a clip runs it once per frame
-    rather than once per step; diffusers' own `forward` offers no way in after it.
+    rather than once per step; diffusers' own `forward` cannot be entered after it.
     """
     temb = controlnet.time_embedding(controlnet.time_proj(timestep.expand(len(latents))).to(latents.dtype))
     sample = controlnet.conv_in(latents) + hint

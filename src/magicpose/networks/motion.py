@@ -1,8 +1,8 @@
-"""Temporal modules (MagicPose App. C, AnimateDiff's layout): put into a UNet, taken out again without a trace.
+"""Temporal modules (MagicPose App. C, AnimateDiff's layout), inserted into a UNet and removed again exactly.
 
 The weights live in diffusers' `MotionAdapter`, so AnimateDiff v1/v2/v3 files and MotionAdapter folders fit. A module
-stands after every transformer of the UNet (after the ResNet where a level has none), in the decoder before the
-upsampler, and in the middle only if the weights have one there (AnimateDiff v2). It sees the batch as clips:
+follows every transformer of the UNet (after the ResNet where a level has none), in the decoder before the
+upsampler, and the middle only if the weights have a module there (AnimateDiff v2). It sees the batch as clips:
 [clips * frames, C, h, w].
 
 They are applied through PyTorch's public forward hooks. Nothing in the UNet changes: no weight, no processor, no
@@ -29,7 +29,7 @@ class Insertion:
         self._handles = handles
 
     def remove(self) -> None:
-        """Gives the UNet back as it was; a second call does nothing."""
+        """Restores the UNet; a second call does nothing."""
         while self._handles:
             self._handles.pop().remove()
 
@@ -74,7 +74,7 @@ class MotionModules(nn.Module):
         return int(self.adapter.config.motion_max_seq_length)
 
     def insert(self, unet: Any, clip_frames: int | None = None) -> Insertion:
-        """Lets the modules act in `unet` from now on; returns what takes them out.
+        """Inserts the modules into `unet`; the result removes them.
 
         Args:
             clip_frames: frames of each clip in the batch [clips * clip_frames, ...]; None: the whole batch is one clip.

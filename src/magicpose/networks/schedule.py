@@ -1,7 +1,7 @@
-"""The noise schedule: what a network predicts, how latents are made noisy, and the solvers that take the noise away.
+"""The noise schedule: the forward process, the prediction type, and the solvers of the reverse process.
 
-Whether a network predicts the noise or v (Salimans & Ho 2022) is decided here, once: everything else asks for what
-it needs by name.
+Whether a network predicts the noise or v (Salimans & Ho 2022) is decided here, once: other code asks this module
+for the quantity it needs.
 """
 
 from __future__ import annotations

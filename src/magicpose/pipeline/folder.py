@@ -22,7 +22,7 @@ from magicpose.networks.appearance import AppearanceControl
 from magicpose.networks.schedule import SD15_SCHEDULE, make_scheduler
 
 Dtype = torch.dtype | Mapping[str, torch.dtype] | None
-_STOCK = logging.get_logger("diffusers.pipelines.pipeline_utils")  # says what was loaded where diffusers says it
+_STOCK = logging.get_logger("diffusers.pipelines.pipeline_utils")  # logs what was loaded where diffusers logs it
 
 
 def load_parts(
@@ -53,7 +53,7 @@ def load_parts(
 
 
 def check_device(device: Any) -> torch.device:
-    """UserError for what is no device, such as diffusers' device map "balanced"."""
+    """UserError for anything but a device, such as diffusers' device map "balanced"."""
     try:
         return torch.device(device)
     except (RuntimeError, TypeError) as error:
@@ -78,7 +78,7 @@ def _placed(pipe: Any, device: torch.device, dtype: Dtype) -> Any:
     if dtype is None and device.type == "cpu":
         dtype = torch.float32
     if all(getattr(pipe, name) is None or getattr(pipe, name).dtype == dtype for name in NETWORKS):
-        dtype = None  # diffusers warns of every cast, of those that change nothing too
+        dtype = None  # diffusers warns of every cast, even where it changes nothing
     return pipe.to(device, dtype, silence_dtype_warnings=True)
 
 

@@ -1,4 +1,4 @@
-"""What a pipeline is given and gives: pictures and poses in every usual form in, frames in the form asked for out."""
+"""Inputs and outputs of a pipeline: pictures and poses in every usual form, frames in the requested form."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _picture(given: Any, what: str) -> Image.Image:
 
 
 def check_output_type(output_type: str) -> None:
-    """UserError for a form of frames that nobody knows."""
+    """UserError for an unknown output type."""
     if output_type not in ("pil", *_FORMS):
         raise UserError(f"unknown output_type {output_type!r}: choose pil, np, pt or latent")
 

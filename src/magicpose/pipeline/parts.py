@@ -1,4 +1,4 @@
-"""The parts of a pipeline and where they work: wiring, devices, quicker layers, memory, LoRA."""
+"""The parts of a pipeline and where they run: wiring, devices, faster layers, memory, LoRA."""
 
 from __future__ import annotations
 
@@ -18,10 +18,7 @@ from magicpose.acceleration.replacement import Replacement
 from magicpose.checkpoints.index import PAPER_GUIDANCE, PAPER_TEMPERATURE, ModelSettings
 from magicpose.checkpoints.parts import Parts
 from magicpose.errors import UserError, require
-from magicpose.networks.autoencoder import stride
 from magicpose.networks.model import MagicPoseModel
-
-STABLE_DIFFUSION_LATENT = 64  # side of a latent where a model does not say
 
 
 class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
@@ -73,7 +70,7 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
             solver=solver,
             trained=dict(trained or {}),
         )
-        self.set_progress_bar_config(disable=None)  # only where somebody looks: on a terminal
+        self.set_progress_bar_config(disable=None)  # only on a terminal
         self._wired: MagicPoseModel | None = None
         self._arithmetic: Arithmetic = "plain"
         self._exchanged = Replacement([])
@@ -82,7 +79,7 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
 
     @property
     def settings(self) -> ModelSettings:
-        """How the model likes to be run."""
+        """The settings that the model was made for."""
         return ModelSettings(**{each.name: self.config[each.name] for each in fields(ModelSettings)})
 
     @property
@@ -92,7 +89,7 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
 
     @property
     def model(self) -> MagicPoseModel:
-        """The networks wired together: made with the first use, and anew when a part is exchanged.
+        """The networks wired together: built on first use, and again after a part was replaced.
 
         UserError for a pipeline without UNet or appearance control.
         """
@@ -106,16 +103,16 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         return self._wired
 
     def attach(self) -> None:
-        """Puts our attention processors back after `detach`, or after somebody replaced them."""
+        """Sets our attention processors again after `detach`, or after other code replaced them."""
         self.model.attach()
 
     def detach(self) -> UNet2DConditionModel:
-        """Gives the base UNet back with the layers and attention processors it had; `attach` plugs in again."""
+        """Restores the layers and attention processors of the base UNet; `attach` sets ours again."""
         self.set_arithmetic("plain")
         restore_blocks(self.model)
         return self.model.detach()
 
-    # ---- where and how ----------------------------------------------------------------------------------------
+    # ---- devices and layers ----------------------------------------------------------------------------------------
 
     def to(self, *args: Any, **kwargs: Any) -> PipelineParts:
         """Moves every network: `to(device)`, `to(dtype)`, `to(device, dtype)`, as in diffusers."""
@@ -125,7 +122,7 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
 
     @property
     def device(self) -> torch.device:
-        """Where the work is done; offloaded weights are elsewhere."""
+        """The device that computes; offloaded weights are stored elsewhere."""
         return self._works_on or next(self.unet.parameters()).device
 
     @property
@@ -137,7 +134,7 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         return next(self.unet.parameters()).dtype
 
     def set_arithmetic(self, arithmetic: Arithmetic) -> None:
-        """Quicker layers on CPUs ("winograd", "int8"; see `use_arithmetic`), or the networks' own ("plain").
+        """Faster layers on CPUs ("winograd", "int8"; see `use_arithmetic`), or the networks' own ("plain").
 
         They are made from the weights of the first call after this one: load LoRAs before. UserError where they do not
         fit: see `use_arithmetic`, and not together with `compile`.
@@ -169,10 +166,10 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
     # ---- memory -----------------------------------------------------------------------------------------------
 
     def save_memory(self) -> None:
-        """The autoencoder one frame and one tile at a time; on accelerators, weights wait in main memory (`offload`).
+        """The autoencoder one frame and one tile at a time; on accelerators, weights are offloaded to main memory.
 
-        Tiles are blended where they meet, so pictures larger than one (512 px) change a little. Offloading is for
-        good, and has not been tried on a GPU.
+        Tiles are blended where they meet, so pictures larger than one (512 px) change a little. Offloading cannot be
+        undone, and has not been tried on a GPU.
         """
         self.enable_vae_slicing()
         self.enable_vae_tiling()
@@ -180,19 +177,19 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
             self.enable_model_cpu_offload(device=self.device)
 
     def enable_vae_slicing(self, enable: bool = True) -> None:
-        """The autoencoder takes one frame at a time; the embedded model's needs no such thing and stays as it is."""
+        """The autoencoder processes one frame at a time; no effect on the embedded model's."""
         self._vae_option("slicing", enable)
 
     def enable_vae_tiling(self, enable: bool = True) -> None:
-        """The autoencoder takes one tile at a time, likewise."""
+        """The autoencoder processes one tile at a time; no effect on the embedded model's."""
         self._vae_option("tiling", enable)
 
     def disable_vae_slicing(self) -> None:
-        """Takes `enable_vae_slicing` back."""
+        """Undoes `enable_vae_slicing`."""
         self.enable_vae_slicing(False)
 
     def disable_vae_tiling(self) -> None:
-        """Takes `enable_vae_tiling` back."""
+        """Undoes `enable_vae_tiling`."""
         self.enable_vae_tiling(False)
 
     def _vae_option(self, name: str, enable: bool) -> None:
@@ -201,9 +198,9 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
             change()
 
     def enable_model_cpu_offload(self, gpu_id: int | None = None, device: torch.device | str | None = None) -> None:
-        """Weights wait in main memory, layer by layer, not network by network: the fast path calls parts of networks.
+        """Offloads weights to main memory by layer, not by network: the fast path calls parts of networks.
 
-        UserError where there is no accelerator. For good; has not been tried on a GPU.
+        Cannot be undone; has not been tried on a GPU. UserError where there is no accelerator.
         """
         if device is None:
             found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
@@ -221,9 +218,9 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         self.enable_model_cpu_offload(gpu_id, device)
 
     def set_attention_slice(self, slice_size: Any) -> None:
-        """Nothing: the attention here takes its own slices where memory is short, at any `slice_size`.
+        """Does nothing: this attention slices itself where memory is short, whatever `slice_size`.
 
-        diffusers' sliced processors would take the place of ours, and lose the reference.
+        diffusers' sliced processors would replace ours and ignore the reference.
         """
 
     def load_lora_weights(self, source: Any, adapter_name: str | None = None, **settings: Any) -> None:
@@ -238,19 +235,6 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
             plug_in_lora(self, source, adapter_name, **settings)
 
     def unload_lora_weights(self) -> None:
-        """The base as it was."""
+        """Removes the LoRA."""
         with self._own_layers():
             super().unload_lora_weights()
-
-    # ---- sizes ------------------------------------------------------------------------------------------------
-
-    @property
-    def stride(self) -> int:
-        """Pixels of a frame per latent pixel; sizes are multiples of it."""
-        return stride(self.vae)
-
-    @property
-    def native_side(self) -> int:
-        """Side in pixels of the square frames the model was trained on."""
-        own: int | None = self.config.image_size
-        return own or int(self.unet.config.sample_size or STABLE_DIFFUSION_LATENT) * self.stride

@@ -35,7 +35,7 @@ from magicpose.sampling.options import SamplerOptions
 from magicpose.sampling.windows import FramePlan
 
 Pictures = Image.Image | Sequence[Image.Image]
-USUAL_STEPS = 20  # where neither the call nor the model says
+DEFAULT_STEPS = 20  # where neither the call nor the model states them
 
 
 class MagicPosePipeline(PipelineStages):
@@ -56,13 +56,13 @@ class MagicPosePipeline(PipelineStages):
 
         Args:
             dtype: of all parts, or by part with "default" for the others; None: as on disk, but float32 on CPUs, which
-                are slow and inexact in half precision. `torch_dtype`, diffusers' older name, is understood, and
+                are slow and inexact in half precision. `torch_dtype`, diffusers' older name, is accepted, and
                 `device_map` for `device`.
             variant: files named for it ("fp16") are preferred.
             more: `revision, cache_dir, local_files_only, token, force_download` for the hub; and parts or settings that
                 take the place of the folder's, by name.
 
-        Raises UserError for an unknown name, an incomplete folder, or an argument nobody knows.
+        Raises UserError for an unknown name, an incomplete folder, or an unknown argument.
         """
         place, kind = more.pop("device_map", None) or device, more.pop("torch_dtype", dtype)
         return load_parts(cls, str(source), check_device(place), kind, variant, more)
@@ -138,8 +138,8 @@ class MagicPosePipeline(PipelineStages):
             output_type: "pil", "np", "pt" or "latent", see `PipelineOutput`.
             return_dict: False gives the tuple (frames, poses, timings).
             callback_on_step_end: `(pipe, step, timestep, {"latents": ...}) -> dict`, after every step; what it
-                returns as "latents" goes on, `pipe._guidance_scale` may be changed, `pipe._interrupt = True` ends the
-                work with what there is.
+                returns as "latents" replaces them, `pipe._guidance_scale` may be changed, `pipe._interrupt = True` ends
+                the run with the current latents.
         """
         check_output_type(output_type)
         pictures = as_pictures(reference)
@@ -152,7 +152,7 @@ class MagicPosePipeline(PipelineStages):
         given = self.prepare(pictures, canvas, prompt, temperature=temperature, generator=generators, latents=latents)
         clock.append(time.perf_counter())
         chosen = guidance or Guidance(self.settings.guidance_scale if guidance_scale is None else guidance_scale)
-        steps = self.settings.steps or USUAL_STEPS if num_inference_steps is None else num_inference_steps
+        steps = self.settings.steps or DEFAULT_STEPS if num_inference_steps is None else num_inference_steps
         template = self._scheduler(scheduler)
         with Steps(self, template, steps, frames, chosen, progress) as run:
             run.listen(callback_on_step_end, callback_on_step_end_tensor_inputs)

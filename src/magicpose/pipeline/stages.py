@@ -12,6 +12,7 @@ from torch import Tensor
 
 from magicpose.errors import UserError
 from magicpose.media.canvas import Canvas, Size
+from magicpose.networks.autoencoder import stride
 from magicpose.networks.latents import BATCH, decode, encode
 from magicpose.networks.schedule import check_temperature, make_scheduler
 from magicpose.networks.text import encode_text
@@ -21,9 +22,22 @@ from magicpose.pipeline.steps import draw_noise
 from magicpose.sampling.loop import sample_groups
 from magicpose.sampling.options import SamplerOptions
 
+STABLE_DIFFUSION_LATENT = 64  # side of a latent where a model does not say
+
 
 class PipelineStages(PipelineParts):
-    """What `MagicPosePipeline` does, stage by stage, for whoever drives them one by one."""
+    """The stages of `MagicPosePipeline`, which may be called one by one."""
+
+    @property
+    def stride(self) -> int:
+        """Pixels of a frame per latent pixel; sizes are multiples of it."""
+        return stride(self.vae)
+
+    @property
+    def native_side(self) -> int:
+        """Side in pixels of the square frames the model was trained on."""
+        own: int | None = self.config.image_size
+        return own or int(self.unet.config.sample_size or STABLE_DIFFUSION_LATENT) * self.stride
 
     def canvas(self, picture: Size, size: int | Size | None = None) -> Canvas:
         """The frames' size for a reference of size `picture`; `size` as in `Canvas`, None: the model's own."""
@@ -46,7 +60,7 @@ class PipelineStages(PipelineParts):
         return pose_maps(poses, self.map_canvas(canvas), picture or canvas.size)
 
     def _scheduler(self, scheduler: str | Any | None) -> Any:
-        """What was asked for by name or object, else the pipeline's own."""
+        """The scheduler of that name, or the object itself; None: the pipeline's own."""
         own = self.scheduler if scheduler is None else scheduler
         return make_scheduler(own, self.scheduler.config) if isinstance(own, str) else own
 
@@ -106,9 +120,9 @@ class PipelineStages(PipelineParts):
 
         Random numbers are drawn on the CPU, the start noise first, so they depend on `seed` and the size alone.
 
-        `temperature` scales the start noise; None takes the model's own. At 1, the paper's, a frame is one of all that
-        the model holds possible; below, it is nearer to their mean: fewer accidents, and less detail where the model
-        is unsure. UserError below 0, or where it is no number. `generator`: one for all frames, or one per frame, in
+        `temperature` scales the start noise; None takes the model's own. At 1, the paper's, a frame is a sample of the
+        model's distribution; below, it is nearer to the mean: fewer outliers, and less detail where the model is
+        uncertain. UserError below 0, or where it is no number. `generator`: one for all frames, or one per frame, in
         place of `seed`; `latents`: the noise itself.
         """
         temperature = self.settings.temperature if temperature is None else temperature

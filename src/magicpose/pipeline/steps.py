@@ -16,7 +16,7 @@ from magicpose.sampling.guidance import Guidance
 from magicpose.sampling.options import StopSampling
 
 StepEnd = Callable[[Any, int, Tensor, dict[str, Any]], dict[str, Any] | None]
-"""diffusers' `callback_on_step_end`: (pipe, step, timestep, {"latents": ...}) -> what goes on."""
+"""diffusers' `callback_on_step_end`: (pipe, step, timestep, {"latents": ...}) -> tensors that replace those."""
 
 
 class Steps:
@@ -29,7 +29,7 @@ class Steps:
             raise UserError(f"the number of steps must be at least 1, not {steps}")
         counted = copy.deepcopy(scheduler)
         counted.set_timesteps(steps)
-        pipe._num_timesteps = len(counted.timesteps)  # some solvers make more of them than were asked for
+        pipe._num_timesteps = len(counted.timesteps)  # some solvers take more steps than requested
         pipe._guidance_scale, pipe._interrupt = guidance.scale, False
         self._pipe = pipe
         self._callback: StepEnd | None = None
@@ -50,10 +50,10 @@ class Steps:
         """`StepHook` of the sampler."""
         if self._callback is None:
             return None
-        told = self._callback(self._pipe, step, t, dict.fromkeys(self._inputs, latents))
+        returned = self._callback(self._pipe, step, t, dict.fromkeys(self._inputs, latents))
         if self._pipe._interrupt:
             raise StopSampling
-        changed = (told or {}).get("latents")
+        changed = (returned or {}).get("latents")
         if changed is not None and changed.shape != latents.shape:
             raise UserError(
                 f"the callback gave latents {list(changed.shape)} for {list(latents.shape)}: keep the shape"

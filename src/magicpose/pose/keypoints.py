@@ -1,4 +1,4 @@
-"""The people in a video as numbers: 18 body, 2 x 21 hand and 70 face keypoints with scores.
+"""People in a video as keypoints: 18 body, 2 x 21 hand and 70 face keypoints with scores.
 
 Coordinates are pixels of the track's canvas, x to the right and y down, the centre of the first pixel at
 (0.5, 0.5). A score of 0 means "not there": x and y of such a point carry no information.
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Points = NDArray[np.float32]  # [N, 3]: x, y, score
-PersonChoice = Literal["largest", "center"] | int  # which of several people is meant; a number is an id
+PersonChoice = Literal["largest", "center"] | int  # the choice among several people; a number is an id
 
 N_BODY, N_HAND, N_FACE = 18, 21, 70
 N_POINTS = N_BODY + 2 * N_HAND + N_FACE

@@ -1,4 +1,4 @@
-"""Several people in one clip: who is who from frame to frame, and which of them is meant."""
+"""Several people in one clip: tracking from frame to frame, and the choice of one person."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_DOCUMENT_FRAMES = 200_000  # almost two hours at 30 frames per second
 def _nobody() -> Pose:
     pose = Pose()
     for points in (pose.body, pose.left_hand, pose.right_hand, pose.face):
-        points.flags.writeable = False  # one object stands in for every absence
+        points.flags.writeable = False  # one shared object for all empty poses
     return pose
 
 
@@ -34,7 +34,7 @@ class Scene:
     source: str | None = None
 
     def tracks(self) -> dict[int, PoseTrack]:
-        """A track of the clip's full length for each person, in order of id; empty poses where they are away."""
+        """A track of the clip's full length for each person, in order of id; empty poses where they are absent."""
         ids = sorted({person for frame in self.frames for person in frame})
         return {
             person: PoseTrack(
@@ -67,9 +67,8 @@ def _has_own_ids(frame: Sequence[tuple[int | None, Pose]]) -> bool:
 def follow(frames: Sequence[Sequence[Pose]]) -> tuple[Mapping[int, Pose], ...]:
     """Ids for people in order of appearance: each pose goes to the nearest person last seen, nearest pairs first.
 
-    Near is the mean distance of the points both show, in units of the person's size; from one size on it
-    is somebody else. Whoever comes back where they left is the same person. From the 65th person on they are
-    left out.
+    The distance is the mean over the points that both show, in units of the person's size; from one size on it
+    is another person. A person who returns where they left keeps their id. People beyond the 64th are left out.
     """
     last: dict[int, Points] = {}
     result = []
@@ -95,7 +94,7 @@ def follow(frames: Sequence[Sequence[Pose]]) -> tuple[Mapping[int, Pose], ...]:
 
 
 def _distances(before: Points, now: Sequence[Points]) -> list[float]:
-    """To each of `now` the mean distance of the common points over the size of `before`; infinite without any."""
+    """For each of `now`: mean distance of the common points over the size of `before`; infinite without any."""
     if not now:
         return []
     points = np.stack(now)
@@ -110,7 +109,7 @@ def _distances(before: Points, now: Sequence[Points]) -> list[float]:
 def pick_person(people: Mapping[int, PoseTrack], person: PersonChoice = "largest") -> PoseTrack:
     """One of several people: the largest through the clip, the one nearest the canvas centre, or by id.
 
-    Frames a person is away from count as size 0, or as being in a corner. Raises UserError if there
+    Frames without the person count as size 0, or as a place in the corner. Raises UserError if there
     is nobody, or nobody of that id.
     """
     if not people:
@@ -125,7 +124,7 @@ def pick_person(people: Mapping[int, PoseTrack], person: PersonChoice = "largest
 
 
 def _boxes(track: PoseTrack) -> list[Points | None]:
-    """Per frame the box [[left, top], [right, bottom]] around what is seen of the person."""
+    """Per frame the bounding box [[left, top], [right, bottom]] of the visible points."""
     boxes: list[Points | None] = []
     for pose in track:
         points = pose.stacked()

@@ -1,6 +1,6 @@
 """The denoising loop: image-CFG (MagicPose Sec. 4.4), one bank per timestep, frames in batches.
 
-What makes it fast changes no number: the bank is made once per timestep for all frames, and projected to keys and
+The optimisations do not change the result: the bank is made once per timestep for all frames, and projected to keys and
 values once; the hint encoder runs once per frame; the unconditional half is the plain UNet, without reference, pose
 or ControlNet. The solver works in float32 whatever the networks' dtype.
 
@@ -106,7 +106,7 @@ def sample_groups(
 
 @dataclass(frozen=True)
 class _Clip:
-    """What stays the same through all steps; `banks` keeps those that later groups read again, None: keeps none."""
+    """What is constant over all steps. `banks` caches the banks for later groups; None: no cache."""
 
     model: MagicPoseModel
     noise: Tensor
@@ -141,7 +141,7 @@ class _Clip:
     def _step(self, group: _Group, scheduler: Any, step: int, t: Tensor, latents: Tensor) -> Tensor:
         """`latents` [count or 1, 4, h, w] -> [count, 4, h, w] after one step."""
         steps, options = len(scheduler.timesteps), self.options
-        bank = self.model.project_bank(self._bank(t, steps))  # no name holds an earlier timestep's bank any more
+        bank = self.model.project_bank(self._bank(t, steps))  # the bank of the previous timestep is freed here
         guided = self.guidance.active(step, steps)
         prediction = self._predict(group, scheduler.scale_model_input(latents, t), t, bank, guided)
         latents = latents.expand(group.count, -1, -1, -1)
@@ -176,7 +176,7 @@ class _Clip:
     def _predict(self, group: _Group, latents: Tensor, t: Tensor, bank: ProjectedBank, guided: bool) -> Tensor:
         """The (guided) prediction for all frames of the group: float32 [count, 4, h, w]."""
         latents = latents.to(self.context.dtype)
-        shared = len(latents) == 1 and group.count > 1  # the first step: all frames still look alike
+        shared = len(latents) == 1 and group.count > 1  # the first step: all frames are still equal
         once = guided and shared and len(self.context) == 1 and self.model.motion is None
         unconditional = self.model.denoise(latents, t.reshape(1), self.context).float() if once else None
         latents = latents.expand(group.count, -1, -1, -1)

@@ -1,4 +1,4 @@
-"""What the denoising loop may be told: guidance, seed, how the frames share the work, who listens."""
+"""Options of the denoising loop: guidance, seed, how the frames share the work, hooks and listeners."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ StepHook: TypeAlias = "Callable[[int, Tensor, Tensor], Tensor | None]"
 
 `step_index` counts from 0 in every group; `timestep` is the scheduler's, a tensor of no dimension; `latents`
 [frames, 4, h, w] are the group's float32 latents after the step. A returned tensor of the same shape replaces them;
-None keeps them. To raise `StopSampling` ends the work with the latents as they are; any other error reaches the caller.
+None keeps them. Raising `StopSampling` ends the sampling with the current latents; any other error reaches the caller.
 """
 
 
@@ -28,7 +28,7 @@ class StopSampling(Exception):
 
 @dataclass(frozen=True)
 class SamplerOptions:
-    """What `sample` may be told besides the method's own inputs.
+    """Options of `sample` besides the inputs of the method.
 
     Args:
         seed: of the noise that stochastic schedulers add, and of the windows' offsets; a frame's noise depends on

@@ -1,6 +1,6 @@
 """Which frames of a clip the networks see together: groups, and the overlapping windows of motion modules (App. C).
 
-Everything here is numbers of frames; `sampling` does the work.
+This module only computes frame indices; `sampling.loop` runs the networks.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class PlainWindows:
         _check(self.size, self.stride)
 
     def cut(self, frames: int, offset: int) -> list[Window]:
-        """`frames` N -> windows; `offset` plays no part."""
+        """`frames` N -> windows; `offset` is ignored."""
         last = max(frames - self.size, 0)
         starts = [*range(0, last, self.stride), last]
         size = min(self.size, frames)

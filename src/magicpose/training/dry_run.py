@@ -32,7 +32,7 @@ def describe(config: TrainConfig) -> list[str]:
     setup = set_up(config, torch.device("cpu"))
     newest = folder.newest()
     return [
-        f"stage       {config.stage}: {STAGES[config.stage].about}",
+        f"stage       {config.stage}: {STAGES[config.stage].description}",
         f"training    {_clips(setup.clips.train)} from {config.data.train}",
         f"validation  {_clips(setup.clips.validation)} from {config.data.validation}",
         f"pictures    {config.data.size_px}x{config.data.size_px}, the central square",

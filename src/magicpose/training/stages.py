@@ -15,7 +15,7 @@ class Stage:
     """One row.
 
     Attributes:
-        about: for people.
+        description: one line for the user.
         trains: parts that get gradients.
         uses: parts the forward pass needs, frozen unless trained.
         fresh: parts that start anew even if `init` has them: from nothing (`vae`, `unet`, `text_encoder`), or
@@ -30,7 +30,7 @@ class Stage:
         kind: the row of `magicpose.training.tasks.TASKS` that trains it.
     """
 
-    about: str
+    description: str
     trains: tuple[Part, ...]
     uses: tuple[Part, ...]
     fresh: tuple[Part, ...] = ()

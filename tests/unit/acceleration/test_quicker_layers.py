@@ -123,7 +123,7 @@ def test_only_plain_large_linear_layers_are_packed() -> None:
         assert len(used) == 1 and isinstance(network[0], PackedLinear)
         x = draw(3, 64).requires_grad_()
         network[0](x).sum().backward()  # the direct way: the packed product has no gradient
-        assert x.grad is not None and network[0].made_bytes() == 0
+        assert x.grad is not None and network[0].derived_bytes() == 0
 
 
 # ---- 8-bit integers --------------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def test_networks_get_quicker_layers_and_their_own_back(use: Use, decibel: float
     assert decibel < psnr(out, wanted) < 200
     assert network.state_dict().keys() == state.keys()
     assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
-    made = network[0].made_bytes() / network[0].weight.numel()
+    made = network[0].derived_bytes() / network[0].weight.numel()
     assert made == (1 if use is use_int8 else 4 * 36 / 9)
     other = F.silu(draw(2, 64, 8, 12))  # another shape and range than at the first call
     assert psnr(network(other), nn.Sequential(*layers[1:])(other)) > decibel
@@ -200,7 +200,7 @@ def test_packed_layers_copy_and_leave() -> None:
     used = use_packed([network])
     out = network(x)
     assert error(out, wanted) < 1e-6 and network.state_dict().keys() == state.keys()
-    assert network[0].made_bytes() == network[0].weight.nbytes
+    assert network[0].derived_bytes() == network[0].weight.nbytes
     assert torch.equal(copy.deepcopy(network)(x), out)
     used.remove()
     assert list(network.modules()) == layers

@@ -125,6 +125,6 @@ def test_memory_is_estimated_before_anything_is_built(monkeypatch: pytest.Monkey
 def test_compiled_networks_agree() -> None:
     stack = build_stack("tiny")
     inputs = make_inputs(stack, 64, 2)
-    with prepared(Mode(torch.float32, channels_last=False, compiled=True, about=""), stack) as compiled:
+    with prepared(Mode(torch.float32, channels_last=False, compiled=True, description=""), stack) as compiled:
         quick = time_fast(compiled, inputs, 7.0)
     assert psnr(quick.guided, time_fast(stack, inputs, 7.0).guided) > 100

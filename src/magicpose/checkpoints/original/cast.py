@@ -1,4 +1,4 @@
-"""Networks moved and cast without a word from their libraries."""
+"""Moves and casts networks without warnings from their libraries."""
 
 from __future__ import annotations
 

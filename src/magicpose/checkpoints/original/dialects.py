@@ -1,4 +1,4 @@
-"""Other tools' names for the same tensors -> the original's keys, before anything else looks at a file.
+"""Translates other tools' names for the same tensors to the original's keys, before a file is read further.
 
 | in the file | kind of file |
 |---|---|

@@ -23,10 +23,10 @@ IMPLIED = {"attention_head_dim": 8, "norm_num_groups": 32, "motion_num_attention
 
 
 def export_original(model: MagicPoseModel | Parts) -> State:
-    """The original's state dict: load, export, and every key and value is as it was.
+    """The original's state dict; loading and exporting a file preserves every key and value.
 
     A model without pose ControlNet gives a stage-1 file, with one a stage-2 file; ControlNet or motion modules alone
-    give the published forms of those. Dead keys come from the file that was read, else they are made anew.
+    give the published forms of those. Dead keys come from the file that was read, else they are created.
     """
     parts = model if isinstance(model, Parts) else _components(model)
     present = parts.present()
@@ -55,7 +55,7 @@ def export_original(model: MagicPoseModel | Parts) -> State:
 
 
 def _check_exportable(present: Mapping[str, Any]) -> None:
-    """Refuses what a file without configuration would be misread as: its readers assume these numbers."""
+    """Refuses networks with other numbers than readers of a file without configuration assume."""
     for part, module in present.items():
         if part == "vae" and not isinstance(module, AutoencoderKL):
             raise UserError(f"a {type(module).__name__} has no original form; write a folder instead of a single file")
@@ -98,7 +98,7 @@ def _table(part: str, module: Any, within_unet: bool) -> keys.Modules:
 
 
 def _fresh_dead_keys(parts: Parts) -> State:
-    """What the original insists on finding in a file although nothing reads it."""
+    """Keys that the original requires in a file although nothing reads them."""
     state: State = schedule_buffers() if parts.unet is not None else {}
     if parts.appearance is not None:
         config = parts.appearance.config

@@ -1,4 +1,4 @@
-"""What kind of file a set of keys gives away: dead keys, files of other families, LoRAs."""
+"""Recognises the kind of a file by its keys: dead keys, files of other families, LoRAs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEAD = re.compile(
     r"|logit_scale$|(text_encoder\.)?text_projection\.weight$"
 )
 
-# A key that gives a foreign file away -> what such a file is.
+# A key by which a foreign file is recognised -> what such a file is.
 FOREIGN = (
     (r"conditioner\.embedders\.|model\.diffusion_model\.label_emb\.|(unet\.)?add_embedding\.", "an SDXL checkpoint"),
     (r"cond_stage_model\.model\.", "a Stable Diffusion 2.x checkpoint"),
@@ -48,7 +48,7 @@ _WHOLE = (UNET, VAE, CONTROL, POSE, "cond_stage_model.", "model_ema.")
 
 
 def is_lora(names: Iterable[str]) -> bool:
-    """Whether keys are a LoRA's (or LoHa's, LoKr's, ...), and not a checkpoint in which one was forgotten."""
+    """Whether keys are a LoRA's (or LoHa's, LoKr's, ...), and not a checkpoint that also holds LoRA keys."""
     names = list(names)
     return any(_LORA.match(name) for name in names) and not any(name.startswith(_WHOLE) for name in names)
 

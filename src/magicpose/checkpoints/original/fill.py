@@ -1,4 +1,4 @@
-"""State dict with the original's keys -> networks: every key has a home, every weight arrives in its shape."""
+"""State dict with the original's keys -> networks: every key belongs to a network, every weight has the right shape."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_networks(state: State, source: str, ignored: Ignored | None = None) -> 
     """The networks of a checkpoint by their name in `Components`, and its dead keys; they share its memory.
 
     Raises:
-        UserError: a foreign file, a key that nobody knows and `ignored` does not name, or weights that are missing,
+        UserError: a foreign file, an unknown key that `ignored` does not name, or weights that are missing,
             misshapen or no numbers.
     """
     check_family(state, source)
@@ -66,7 +66,7 @@ class Groups:
 
 
 def split(state: State, origin: Origin) -> Groups:
-    """Sorts the original's keys into networks; refuses keys without a home."""
+    """Sorts the original's keys into networks; refuses keys that belong to none."""
     groups = Groups({}, part_prefixes(state), {})
     homeless = []
     for key, value in state.items():

@@ -1,4 +1,4 @@
-"""Keys that the user names as of no use: a merging tool's leftovers do not cost the whole checkpoint."""
+"""Unknown keys that the user chose to ignore, such as leftovers of a merging tool."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from magicpose.errors import UserError
 class Ignored:
     """Patterns of unknown keys to leave out, and the keys they left out.
 
-    Only what nothing else understands is asked about, so a pattern never takes a weight that is used.
+    Patterns are only compared with unknown keys, so they never remove a weight that is used.
     """
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:

@@ -1,4 +1,4 @@
-"""What can be said of a conversion's paths before a library is loaded."""
+"""Checks of a conversion's paths that need no library."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Original single files <-> our networks: strict in, exact out.
 
-Every key of a file is used, known to be dead (`families.DEAD`), or the reason for a `UserError` that names it. Weights
+Every key of a file is used, known to be dead (`families.DEAD`), or named by a `UserError`. Weights
 keep the file's dtype and are taken as they are mapped from disk, so loading allocates nothing twice; on the meta device
 it allocates nothing at all.
 """
@@ -42,7 +42,7 @@ def load_original(source: Source, dtype: torch.dtype | None = None) -> MagicPose
     A VAE and a text encoder in the file are checked and left out: `load_components` gives them too.
 
     Raises:
-        UserError: a file that is damaged, foreign, incomplete, or has a key nobody knows; the sentence names it.
+        UserError: a file that is damaged, foreign, incomplete, or has an unknown key; the message names it.
     """
     parts = load_components(source, dtype)
     if parts.unet is None:

@@ -1,4 +1,4 @@
-"""Reading and writing weight files that nobody vouches for.
+"""Reading and writing untrusted weight files.
 
 Nothing here runs code from a file: pickles go through `torch.load(weights_only=True)`, mapped into memory where the
 format allows it. Whatever is wrong with a file becomes one `UserError` sentence before anything long starts.
@@ -105,7 +105,7 @@ def _read_pickle(path: Path) -> Any:
 
 
 def _refusal(path: Path, message: str) -> str:
-    """Names what a pickle wanted besides tensors."""
+    """Names what a pickle holds besides tensors."""
     found = re.search(r"GLOBAL ([\w.]+)|`?([\w]+(?:\.[\w]+)+)`? (?:was not|is not) an allowed", message)
     if found is None:
         found = re.search(r"class (\S+)|Unsupported (?:operand|class) (\S+)|type (\S+)", message)
@@ -120,7 +120,7 @@ def _line(error: object) -> str:
 
 
 def check_memory(needed_bytes: int, source: str, available_bytes: int | None = None) -> None:
-    """Refuses early what would not fit. `available_bytes`: default, what the machine has free now."""
+    """Raises UserError early for a file that does not fit into memory. `available_bytes`: default, the free memory."""
     if available_bytes is None:
         available_bytes = free_bytes()
     if needed_bytes > available_bytes:
@@ -142,7 +142,7 @@ def check_finite(state: Mapping[str, Tensor], source: str) -> None:
 
 
 def tensor_bytes(state: Mapping[str, Tensor]) -> int:
-    """Memory that the tensors take once all are real."""
+    """Memory that the tensors take once all are allocated."""
     return sum(value.numel() * value.element_size() for value in state.values() if not value.is_meta)
 
 

@@ -1,7 +1,7 @@
-"""Detected people kept on disk under a hash of what they were detected in and how, so that nothing is done twice.
+"""A cache of detected people on disk; the key is a hash of the source and of the detector's settings.
 
-One pose document per entry, in `magicpose.files.cache_folder("poses")` unless told otherwise.
-Deleting it is always safe, and so are several processes at once: entries appear whole or not at all.
+One pose document per entry, by default in `magicpose.files.cache_folder("poses")`. The cache may be deleted at any
+time and used by several processes at once, since entries are written atomically.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def is_present(folder: Path | None = None) -> bool:
 
 
 class DwposeDetector:
-    """Everybody in a frame; each frame on its own. `folder` holds DWPOSE_FILES; None: rtmlib's files."""
+    """All people of a frame, without memory of earlier frames. `folder` holds DWPOSE_FILES; None: rtmlib's files."""
 
     name = "dwpose"
 
@@ -71,8 +71,8 @@ class DwposeDetector:
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # rtmlib prints where it loads from
                 if self.folder is None:
-                    both = rtmlib.Wholebody(mode="performance", **how)
-                    return both.det_model, both.pose_model
+                    whole_body = rtmlib.Wholebody(mode="performance", **how)
+                    return whole_body.det_model, whole_body.pose_model
                 people, pose = (str(path) for path in _files(self.folder))
                 return (
                     rtmlib.YOLOX(people, (640, 640), det_mode="multiclass", **how),
@@ -89,7 +89,7 @@ class DwposeDetector:
         find, locate = self._networks
         bgr = np.ascontiguousarray(frame[:, :, ::-1])
         boxes = find(bgr)
-        if self.folder is not None:  # DWPose's YOLOX knows 80 kinds of things; people are the first
+        if self.folder is not None:  # DWPose's YOLOX has 80 classes; people are the first
             boxes, kinds = boxes
             boxes = boxes[kinds == 0]
         if not len(boxes):  # rtmlib would take the whole frame for a person
@@ -101,7 +101,7 @@ class DwposeDetector:
 def from_coco_133(points: NDArray[Any], scores: NDArray[Any], frame: Frame) -> Pose:
     """COCO-WholeBody's points [133, 2] (the first pixel's centre at 0) and scores [133] as a pose.
 
-    Pupils are not among them: the middle of each eye stands in.
+    Pupils are not among them: the centre of each eye is used instead.
     """
     height, width = frame.shape[:2]
     xy = np.asarray(points, np.float32) + 0.5
@@ -115,7 +115,7 @@ def from_coco_133(points: NDArray[Any], scores: NDArray[Any], frame: Frame) -> P
 
 
 def _middle(rows: Floats32) -> Floats32:
-    """The mean point, as sure as the least sure of them."""
+    """The mean point, with the lowest of the scores."""
     return np.append(rows[:, :2].mean(0), rows[:, 2].min()).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""From the people of each frame to people through the clip."""
+"""Tracking: from the people of each frame to people through the clip."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from magicpose.pose.keypoints import Pose, PoseTrack
 from magicpose.pose.people import NOBODY, follow
 
-MIN_SHARE = 0.1  # of the frames of the most often seen: who is seen less is taken for a mistake of the detector
+MIN_SHARE = 0.1  # of the frames of the most frequent person: shorter tracks are taken for false detections
 
 Appearances = dict[int, Pose]  # frame -> pose of one person
 
@@ -19,8 +19,8 @@ def tracks(
 ) -> list[PoseTrack]:
     """A track of full length for each person, numbered from left to right where they first appear.
 
-    Whoever appears where nobody was is taken for the person that was last lost, if there is one: somebody who left
-    the frame and came back on the other side stays the same. Where a person is away the pose is empty.
+    A new person is taken for the one that was lost last, if there is one: a person who leaves the frame and returns
+    on the other side stays the same. Where a person is absent the pose is empty.
     """
     people = _rejoined(_by_person(frames))
     most = max((len(person) for person in people), default=0)
@@ -50,7 +50,7 @@ def _rejoined(people: Sequence[Appearances]) -> list[Appearances]:
 
 
 def _first_place(person: Appearances) -> tuple[float, int]:
-    """x of the middle of what is seen first."""
+    """x of the centre of the first visible pose."""
     first = min(person)
     points = person[first].stacked()
     seen = points[points[:, 2] > 0, 0]

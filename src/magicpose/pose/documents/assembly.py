@@ -1,4 +1,4 @@
-"""A clip out of what its frames hold: one canvas, one unit, people with numbers."""
+"""Builds a clip from its frames: one canvas, one unit, people with ids."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from magicpose.pose.people import MAX_PEOPLE_IN_CLIP, Scene, identify
 
 @dataclass(frozen=True)
 class Unstated:
-    """What the caller says about a clip, for files that do not, and where to say what is odd about a file."""
+    """Values of the caller for what a file does not state, and the receiver of notes about a file."""
 
     size: Size | None = None  # (width, height) pixels
     fps: float = 30.0

@@ -86,9 +86,9 @@ def save_people(
 
 
 def _load(path: Path, size: Size | None, fps: float) -> Scene:
-    """The scene in `path`; every doubt about what it means becomes a warning of one line."""
+    """The scene in `path`; every ambiguity becomes a warning of one line."""
 
-    @cache  # said once, not once a frame
+    @cache  # once per file, not once per frame
     def note(text: str) -> None:
         warnings.warn(f"{path}: {text}", MediaWarning, stacklevel=4)
 

@@ -1,4 +1,4 @@
-"""JSON from strangers, read within limits and checked by hand; files written whole or not at all."""
+"""Untrusted JSON, read within limits and validated; files written atomically."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_CONTAINERS = 12_000_000  # lists and objects: each costs some 70 bytes once 
 
 
 class Malformed(ValueError):
-    """Something in a document is not what it must be: says where and what, without the file's name."""
+    """An invalid document; the message states where and what, without the file's name."""
 
 
 def read_json(path: Path, max_bytes: int = MAX_BYTES) -> Any:
@@ -130,7 +130,7 @@ _KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false",
 
 
 def kind(value: Any) -> str:
-    """What to call an unexpected value: short, whatever it is."""
+    """A short description of an unexpected value, for messages."""
     if type(value) in _KINDS:
         return _KINDS[type(value)]
     return f"{value:g}" if -1e300 < value < 1e300 else "a huge number"

@@ -1,4 +1,4 @@
-"""The point layouts of other programs: how many points, in which order, and how ours are made of them."""
+"""The point layouts of other programs: how many points, in which order, and how they map to ours."""
 
 from __future__ import annotations
 

@@ -47,12 +47,12 @@ def is_openpose(document: Any) -> bool:
 
 
 def is_comfyui(document: Any) -> bool:
-    """A list of such frames: ComfyUI's POSE_KEYPOINT. Single entries may be something else: reading names them."""
+    """A list of such frames: ComfyUI's POSE_KEYPOINT. Single entries may be invalid: the reader names them."""
     return isinstance(document, list) and (not document or any(is_frame(frame) for frame in document))
 
 
 def is_frame(value: Any) -> bool:
-    """What stands for a frame among others: one of OpenPose, or null or {} for a frame without anybody."""
+    """Whether a list entry is a frame: an object of OpenPose, or null or {} for an empty frame."""
     return value is None or (isinstance(value, dict) and (not value or not _OPENPOSE_KEYS.isdisjoint(value)))
 
 

@@ -1,9 +1,9 @@
 """What the numbers of other programs' documents mean: pixels, fractions or percent of the canvas, part by part.
 
-No format says it. Each part (body, each hand, face) of each person in each frame is judged by itself, as programs are
-met that mix them. Fractions are told by their size. Percent look like pixels of a small person: a hand or face is
-in percent where only that puts it at its wrist or head, a body where it fills 0..100 on a far larger canvas. What was
-decided is then checked: points on the canvas, hands at wrists, face at the head. Every doubt becomes a note.
+No format states it. Each part (body, each hand, face) of each person in each frame is classified by itself, because
+some programs mix units. Fractions are recognised by their size. Percent look like pixels of a small person:
+a hand or face is in percent where only that puts it at its wrist or head, a body where it fills 0..100 on a far larger
+canvas. The result is then checked: points on the canvas, hands at wrists, face at the head. Each doubt becomes a note.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Flags = NDArray[np.bool_]
 Note = Callable[[str], None]
 
 _ROWS = {"body": BODY, "left hand": LEFT_HAND, "right hand": RIGHT_HAND, "face": FACE}
-# What of the body a part hangs on: the wrist, or nose, eyes and ears; and which of its own points is there.
+# The body points a part is attached to: the wrist, or nose, eyes and ears; and which of its own points is there.
 _ANCHORS = {"left hand": ([7], [0]), "right hand": ([4], [0]), "face": ([0, 14, 15], [30, 36, 39, 42, 45])}
 
 _NEAR = 2.0  # fractions of the canvas of points that are there: beyond, a point is pixels
@@ -32,7 +32,7 @@ _PERCENT_FROM, _PERCENT_TO = 80.0, 100.0  # a body in percent reaches at least t
 _PERCENT_CANVAS = 300  # px: the smallest side on which 0..100 may be percent
 _BOTH_SIGNS = 0.15  # share of x and of y below 0: coordinates from -1 to 1 about the middle
 _OUTSIDE = 0.5  # share of a part's points more than half a canvas outside: the canvas is doubtful
-_APART = 1.0  # sizes of the person between a part and where it hangs: its scale is doubtful
+_APART = 1.0  # sizes of the person between a part and its attachment: its scale is doubtful
 _CLEARLY = 3.0  # times nearer as percent than as pixels, from so many sizes of the person on: a hand or face in percent
 _DOUBTFUL = 0.25
 
@@ -103,7 +103,7 @@ def _most(values: Floats) -> float:
 
 
 def _refuse_signed(fractions: Points) -> None:
-    """Malformed for coordinates from -1 to 1 about the middle, whose direction nobody states."""
+    """Malformed for coordinates from -1 to 1 about the middle, whose direction is not stated."""
     seen = fractions[fractions[..., 2] > 0, :2]
     if len(seen) and np.abs(seen).max() <= 1 and ((seen < 0).mean(0) >= _BOTH_SIGNS).all():
         raise Malformed("the body runs from -1 to 1 about the middle: write pixels, or fractions from 0 to 1")
@@ -144,7 +144,7 @@ def _middle(points: Points, rows: list[int]) -> Floats:
 
 
 def _apart(points: Points, name: str) -> float:
-    """The median distance of a part from what it hangs on, in sizes of body or part; 0 where no frame shows both."""
+    """The median distance of a part from its attachment, in sizes of body or part; 0 where no frame shows both."""
     joints, own = _ANCHORS[name]
     part = points[:, _ROWS[name]]
     gap = np.hypot(*(_middle(points, joints) - _middle(part, own)).T)
@@ -162,7 +162,7 @@ def _extent(points: Points) -> Floats:
 
 
 def _check(points: Points, canvas: Floats, note: Note) -> None:
-    """Notes where what was read cannot be right."""
+    """Reports implausible results: points off the canvas, parts away from their attachment."""
     known = ~np.isnan(canvas).any(1)
     outside = []
     for name, part in _ROWS.items():

@@ -1,4 +1,4 @@
-"""Keypoints as the pictures the pose ControlNet reads, and as overlays for people.
+"""Pose maps: keypoints as the pictures that the pose ControlNet reads.
 
 A map is what the original's OpenCV drawing gives (paper Sec. 4.3): body limbs as rainbow ellipses at 0.6 of
 full colour, joints as discs in full colour over them, then hands (rainbow bones, blue joints), then the face
@@ -113,7 +113,7 @@ def _check_size(size: tuple[int, int]) -> None:
 
 
 def check_parts(parts: Collection[DrawnPart]) -> None:
-    """Raise UserError if `parts` names something that is none."""
+    """Raises UserError if `parts` names an unknown part."""
     if unknown := set(parts) - set(ALL_PARTS):
         raise UserError(f"unknown parts {sorted(unknown)}: choose among {', '.join(ALL_PARTS)}")
 
@@ -121,7 +121,7 @@ def check_parts(parts: Collection[DrawnPart]) -> None:
 def place(points: Points, source: tuple[int, int], target: tuple[int, int], threshold: float) -> Placed:
     """`points` [N, 3] on a canvas of size `source` in pixels of one of size `target`; None for what is absent.
 
-    So far away that a point must be a mistake (10^6 px), or not a number, is absent too.
+    A point that is not a number, or farther away than 10^6 px, counts as absent.
     """
     near = (np.abs(points[:, :2]) <= FAR).all(axis=1)
     there = (points[:, 2] >= threshold) & (points[:, 2] > 0) & near

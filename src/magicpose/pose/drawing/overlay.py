@@ -1,4 +1,4 @@
-"""Keypoints over the photo they belong to, for people to judge: orange is the person's right, blue their left."""
+"""Keypoints over their photo, for visual inspection: orange is the person's right, blue their left."""
 
 from __future__ import annotations
 

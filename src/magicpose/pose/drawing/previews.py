@@ -1,4 +1,4 @@
-"""Keypoints as pictures, outside of any model: pose maps, and overlays for people to judge."""
+"""Keypoints as pictures, outside of any model: pose maps, and overlays for visual inspection."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def fill_limb(canvas: Canvas, start: Point, end: Point, half_width: float, overh
     half_length = math.hypot(dx, dy)
     cos, sin = (dx / half_length, dy / half_length) if half_length > 0 else (1.0, 0.0)
     a, b = half_length + overhang, half_width
-    if a < b:  # the limb points at us: its long axis lies across
+    if a < b:  # the limb is foreshortened: its long axis lies across
         a, b, cos, sin = b, a, -sin, cos
     opacity = min(1.0, 2 * a) * min(1.0, 2 * b)
     a, b = max(a, 0.5), max(b, 0.5)

@@ -1,4 +1,4 @@
-"""The retargeted motion on the reference photo, to judge before anything is rendered."""
+"""The retargeted motion over the reference photo, for inspection before rendering."""
 
 from __future__ import annotations
 

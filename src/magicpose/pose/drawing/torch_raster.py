@@ -169,7 +169,7 @@ def _limb(x: Tensor, y: Tensor, dx: Tensor, dy: Tensor, width: Tensor, overhang:
     cos = torch.where(length > 0, dx / length.clamp(min=1e-12), torch.ones_like(dx))
     sin = torch.where(length > 0, dy / length.clamp(min=1e-12), torch.zeros_like(dy))
     a, b = length + overhang, width
-    across = a < b  # the limb points at us: its long axis lies across
+    across = a < b  # the limb is foreshortened: its long axis lies across
     a, b = torch.where(across, b, a), torch.where(across, a, b)
     cos, sin = torch.where(across, -sin, cos), torch.where(across, cos, sin)
     opacity = (2 * a).clamp(max=1) * (2 * b).clamp(max=1)

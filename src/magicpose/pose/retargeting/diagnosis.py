@@ -1,4 +1,4 @@
-"""Whether a driver will work on a reference: each doubt with the number behind it, before anything is rendered."""
+"""Diagnosis before rendering: whether a driver suits a reference, each finding with its measured number."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ORDER: tuple[Level, ...] = ("ok", "warn", "refuse")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing worth knowing: `number` is what was measured, `reason` a sentence that contains it."""
+    """One finding: `number` is the measurement, `reason` a sentence that contains it."""
 
     level: Level
     subject: str
@@ -178,7 +178,7 @@ def diagnose(track: PoseTrack, to: Pose | Portrait, size: Size | None = None) ->
     driver = MeasuredBody.of(on_canvas(track.stacked(), track.size, size))
     reference = MeasuredBody.of(pose.stacked()[None])
     result: NDArray[np.float32] | None = None
-    with suppress(UserError):  # nothing in common: `_in_common` says so
+    with suppress(UserError):  # no part in common: `_in_common` reports it
         result = retarget(track, pose, size).stacked()
     case = _Case(driver, reference, size, result)
     findings: list[Finding] = []

@@ -1,4 +1,4 @@
-"""The middle of the main job: a driver's motion repaired, judged and fitted to the person of a portrait."""
+"""Repairs a driver's motion, diagnoses it, and fits it to the person of a portrait."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _MOVED = 0.1  # shoulder widths: a point that repair moved farther counts as rep
 class FitOptions:
     """How a motion is fitted.
 
-    `align` and `part` as in `retarget`. `repair`: what is fixed in the motion first; None takes it at its word, which
-    is right for keypoints that no detector made.
+    `align` and `part` as in `retarget`. `repair`: what is fixed in the motion first; None: nothing, which is
+    right for keypoints that no detector made.
     """
 
     align: Align = "proportions"
@@ -36,7 +36,7 @@ class FitOptions:
 
 @dataclass(frozen=True)
 class FrameRecord:
-    """What is known of each of T frames; every field is an array [T].
+    """Measurements of each of T frames; every field is an array [T].
 
     `score`: the detector's mean score of the points that are there, 0 where nobody is. `repaired`: how many points
     repair added, removed, or moved by more than a tenth of a shoulder width. `outside`: the share of the fitted points
@@ -52,7 +52,7 @@ class FrameRecord:
 
 @dataclass(frozen=True)
 class FittedMotion:
-    """A motion on a portrait's canvas, with how it came about.
+    """A motion on a portrait's canvas, with the steps that led to it.
 
     `track`: what is drawn. `diagnosis`: "ok" or "warn" with the reasons, empty for align="off". `repaired`: the
     driver's motion after repair, on its own canvas. `per_frame`: a record of every frame.
@@ -68,7 +68,7 @@ def fit_motion(motion: PoseTrack, reference: Portrait, options: FitOptions | Non
     """`motion` repaired, judged, and fitted to the person of `reference`, on the reference's canvas.
 
     Raises UserError where the diagnosis refuses (the driver cannot work on this reference), for a motion without
-    frames, and as `retarget` does. align="off" judges nothing and needs no pose in the portrait.
+    frames, and as `retarget` does. align="off" skips the diagnosis and needs no pose in the portrait.
     """
     options = options or FitOptions()
     repaired = motion if options.repair is None else repair(motion, options.repair)

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from magicpose.pose.keypoints import FACE, Points
 
 Floats = NDArray[np.float64]
-EARS = (16, 17)  # of the body, model points 70 and 71
+EARS = (16, 17)  # rows of the body; points 70 and 71 of the model
 BODY_ON_HEAD = {0: 30, 14: 68, 15: 69, 16: 70, 17: 71}  # body point -> model point
 FEWEST_POINTS = 30  # face landmarks without which a head is not fitted
 _NOISE_M = 0.002  # metres: standard deviation of landmarks around the model
 _ROUNDS = 12
-_MOST_FRAMES = 48  # enough to know an identity
+_MOST_FRAMES = 48  # enough to estimate an identity
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class HeadModel:
 
 @dataclass(frozen=True)
 class HeadFit:
-    """The head model fitted to T frames; rows that are not `valid` [T] mean nothing.
+    """The head model fitted to T frames; rows that are not `valid` [T] are undefined.
 
     `identity` [a]; `expression` [T, b]; `rotation` [T, 3, 3]; `scale` [T] in pixels per metre; `origin` [T, 2] in
-    pixels; `rest` [72, 3]: what the model cannot express, in metres and the head's own axes, seen from the front.
+    pixels; `rest` [72, 3]: what the model cannot express, in metres, in canonical coordinates (frontal view).
     """
 
     identity: Floats
@@ -84,7 +84,7 @@ def _orthonormal(matrix: Floats) -> Floats:
 def _pose(seen: Floats, weight: Floats, shape: Floats, rotation: Floats) -> tuple[Floats, Floats, Floats]:
     """Better (rotation, scale, origin) for shapes [T, 72, 3] seen at [T, 72, 2].
 
-    Procrustes in space, the depth that a picture lacks taken from the last rotation.
+    Procrustes in 3-D; the missing depth is that of the last rotation.
     """
     w = (weight / weight.sum(1, keepdims=True))[..., None]
     centre3, centre2 = (w * shape).sum(1), (w * seen).sum(1)
@@ -104,7 +104,7 @@ def _scale(w: Floats, flat: Floats, turned: Floats) -> Floats:
 
 
 def _rows(directions: Floats, rotation: Floats, weight: Floats) -> Floats:
-    """How coefficients move the picture, in units of the noise: [k, 72, 3] -> [T, 144, k]."""
+    """The Jacobian of the projected points by the coefficients, in units of the noise: [k, 72, 3] -> [T, 144, k]."""
     frames, count = len(rotation), len(directions)
     across = rotation[:, :2].reshape(-1, 3) @ directions.transpose(2, 1, 0).reshape(3, -1)
     rows = across.reshape(frames, 2, -1, count) * (np.sqrt(weight) / _NOISE_M)[:, None, :, None]

@@ -20,7 +20,7 @@ from magicpose.pose.retargeting.proportions import HIP_CENTRE
 Floats = NDArray[np.float64]
 NOSE, NECK = 0, 1
 HIPS, ANKLES = [8, 11], [10, 13]
-MOST_FRAMES = 0.6  # share: a clip is placed by a point only if at least so many of its frames show it
+MOST_FRAMES = 0.6  # share of a clip's frames that must show a point for the clip to be placed by it
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class PlacementModel:
     bend: float = -0.35
     """The same per shoulder width that the hips are aside of the neck."""
     posture_kernel: float = 0.3
-    """Kernel width of the Gaussian process: postures that differ by less tell where each other's neck is."""
+    """Kernel width of the Gaussian process: the distance of postures over which the neck's place is correlated."""
     sway: tuple[float, float] = (0.12, 0.04)
     """Prior standard deviation, x and y, of the neck's place from posture to posture."""
     sway_weight: float = 4.0
@@ -65,8 +65,8 @@ class PlacementModel:
     size_sd: tuple[float, ...] = (0.2, 0.6, 0.6, 0.6)
     """Standard deviation of log(reference size / driver size) under each component."""
     posture_limit: float = 3.0
-    """Standard deviations of the clip's postures: a posture farther off is how somebody sits, not a lean, and `lean`,
-    `nod` and `bend` stop there."""
+    """Standard deviations of the clip's postures: farther postures (a person who sits) are outliers: `lean`, `nod` and
+    `bend` are clipped there."""
 
 
 _MODEL = PlacementModel()

@@ -2,9 +2,9 @@
 
 A bone in a picture is at most as long as it is: turning it out of the picture plane shortens it. So every
 observed length is the true one (within a few per cent, for perspective and noise) or, in a tail, less. A clip of
-many poses settles the matter by itself; a single picture leaves doubt, which the proportions of people
-settle: given the size of a person, each bone varies little. Both are put together by their likelihoods, with the
-very same estimator for the driver and for the reference, so that equal pictures give equal lengths.
+many poses determines the lengths by itself; a single picture does not, so a prior on human proportions is
+added: given the size of a person, each bone varies little. Likelihood and prior are combined, with the
+same estimator for the driver and for the reference, so that equal pictures give equal lengths.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Bone:
 
 
 # Means and spreads: 300 synthetic adults (MakeHuman proportions), the spreads a little wider, as detectors differ.
-# Chances and tails: what 60 dance-like clips of them showed. HIP_CENTRE is a made-up joint, the middle of the two hips.
+# Chances and tails: what 60 dance-like clips of them showed. HIP_CENTRE is a derived joint, the middle of the two hips.
 HIP_CENTRE = 18
 BONES = {
     "shoulders": Bone(((2, 5),), 0.354, 0.07, 0.5, 0.08),
@@ -57,7 +57,7 @@ NAMES = tuple(BONES)
 _MEAN = np.log([bone.metres for bone in BONES.values()])
 _SPREAD = np.array([bone.spread for bone in BONES.values()])
 _FRAMES = 6.0  # neighbouring frames repeat each other: a clip counts as at most so many pictures
-_MOST_SAMPLES = 96  # lengths per bone that are looked at, spread over the clip
+_MOST_SAMPLES = 96  # lengths per bone that are used, spread over the clip
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def observed_lengths(points: Points, heads: HeadFit) -> list[Floats]:
 
 
 def _log_likelihood(grid: Floats, lengths: Floats, bone: Bone) -> Floats:
-    """Of true log lengths `grid` [n], given what was seen: a peak at the truth and a tail of shorter ones."""
+    """Log likelihood of true log lengths `grid` [n]: a peak at the observed length and a tail for foreshortening."""
     if not len(lengths):
         return np.zeros_like(grid)
     step = max(1, len(lengths) // _MOST_SAMPLES)

@@ -1,4 +1,4 @@
-"""A driver's motion on the reference's body: its bone lengths, head, hands and place in the picture.
+"""Transfers a driver's motion to the reference's body: bone lengths, head, hands and place in the picture.
 
 Everything is in the picture plane. A bone turned out of the plane is shortened by the same factor whoever's
 bone it is, so a driver's bone vector times (reference length / driver length) is the reference's, exactly so
@@ -52,7 +52,7 @@ class MeasuredBody:
 
     @classmethod
     def of(cls, points: Points) -> MeasuredBody:
-        """From [T, 130, 3]; what would not be drawn for its low score is not there."""
+        """From [T, 130, 3]; points below the drawing threshold count as absent."""
         points = np.where(points[..., 2:] >= THRESHOLD, points, 0)
         fit = heads.fit_heads(points)
         body = with_hip_centre(points[:, BODY])
@@ -66,7 +66,9 @@ class MeasuredBody:
 
 
 def _root(driver: MeasuredBody, reference: MeasuredBody) -> int | None:
-    """The body point that carries the rest: the neck, else the hip centre, if most frames show it; None: the head.
+    """The root, from which all other points are placed: the neck, else the hip centre, if most frames show it.
+
+    None: the head.
 
     Where none is shown by most frames, the one that most of them show.
     """
@@ -151,7 +153,7 @@ def _attach_head(
     placed = joint[:, None] + points72
     out[valid, FACE, :2] = placed[valid, :70]
     for body, point in heads.BODY_ON_HEAD.items():
-        # A detector's nose and eyes are not quite the face's own: they keep their offset from them.
+        # A detector's body nose and eyes differ a little from the face landmarks: the offset is kept.
         own = heads.head_points(driver.points)[:, point]
         offset = np.where(own[:, 2:] > 0, ratio["head"] * (driver.points[:, body, :2] - own[:, :2]), 0)
         out[valid, body, :2] = (placed[:, point] + offset)[valid]

@@ -1,7 +1,7 @@
-"""Reading the answers of the MediaPipe family's networks: single-shot detections, heat maps, logits.
+"""Decoding the outputs of MediaPipe's networks: single-shot detections, heat maps, logits.
 
 Each anchor of a single-shot detector predicts one box and a few keypoints, relative to its own centre and in pixels
-of the input; overlapping answers are averaged by score, which steadies them from frame to frame.
+of the input; overlapping detections are averaged by score, which reduces jitter.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Floats32 = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Detection:
-    """One find, in units of the input's side: `box` (left, top, right, bottom), `keypoints` [K, 2]."""
+    """One detection, in units of the input's side: `box` (left, top, right, bottom), `keypoints` [K, 2]."""
 
     score: float
     box: Floats32
@@ -37,7 +37,7 @@ def anchor_centres(size_px: int, layers: tuple[tuple[int, int], ...]) -> Floats3
 def decode(
     raw: Floats32, logits: Floats32, anchors: Floats32, size_px: int, min_score: float = 0.5, max_overlap: float = 0.3
 ) -> list[Detection]:
-    """The finds, best first.
+    """The detections, best first.
 
     `raw` [anchors, 4 + 2K]: offset x, y, width, height and K keypoint offsets in pixels of the input;
     `logits` [anchors].
@@ -53,7 +53,7 @@ def decode(
 
 
 def _merge(rows: Floats32, scores: Floats32, max_overlap: float) -> list[Detection]:
-    """Non-maximum suppression in which the suppressed ones vote: `rows` [N, 4 + 2K], `scores` descending."""
+    """Weighted non-maximum suppression, with averaging of suppressed boxes: `rows` [N, 4 + 2K], `scores` descending."""
     found: list[Detection] = []
     while len(rows):
         same = overlap(rows[0, :4], rows[:, :4]) > max_overlap

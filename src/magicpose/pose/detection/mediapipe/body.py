@@ -3,7 +3,7 @@
     frame --SSD--> people --hip square--> 33 body points --+--> face square --> 468 mesh points --> 70 points
                                                            +--> hand squares --> 21 points each
 
-docs/detection.md tells how well it does, and where the body's points are moved to the COCO definition.
+docs/detection.md has its accuracy, and how body points are corrected to the COCO definition.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ SHOULDER_DROP = 0.05  # MediaPipe's shoulders lie above COCO's by this part of t
 
 ANCHORS = ((8, 2), (16, 2), (32, 6))
 MIN_PRESENCE = 0.5
-LEANING = 0.5  # radians; people found to lean more than that may be misread, so the upright is tried as well
-LOOK_AROUND = 10  # frames after which a following detector looks for people it does not follow yet
+LEANING = (
+    0.5  # radians; where a body leans more than that, an upright crop is tried as well, as the estimate may be wrong
+)
+LOOK_AROUND = 10  # frames between two searches for new people
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,12 @@ class MediaPipeDetector:
                 return bodies
         for roi in self._search(frame):
             body = self._body_in(frame, roi)
-            # The network looks twice: its first answer says where it should have looked.
+            # The network runs twice: its first output gives the crop of the second run.
             self._add(bodies, body and (self._body_in(frame, body.next_roi) or body))
         return bodies
 
     def _add(self, bodies: list[Body], body: Body | None) -> None:
-        """Append, unless it is nobody or one too many; of somebody already there the better seen body stays."""
+        """Appends a body, unless it is empty or beyond `max_people`; of duplicates the better scored one stays."""
         if body is None:
             return
         for i, other in enumerate(bodies):
@@ -98,7 +100,7 @@ class MediaPipeDetector:
             bodies.append(body)
 
     def _search(self, frame: Frame) -> list[Roi]:
-        """Squares with people: in the whole frame, and only if nobody is there in overlapping parts of it."""
+        """Squares with people: of the whole frame, or, if that shows nobody, of overlapping parts of it."""
         everywhere = whole(frame)
         rois = self._people_in(frame, everywhere)
         if any(abs(roi.angle) > LEANING for roi in rois):
@@ -136,7 +138,7 @@ class MediaPipeDetector:
         points = coco_18(body.points)
         left, right = self._hands(frame, xy, body.next_roi.size)
         for wrist, hand in ((LEFT_WRIST, left), (RIGHT_WRIST, right)):
-            if hand is not None:  # seen at many times the resolution of the body
+            if hand is not None:  # from a crop of many times the resolution of the body's
                 points[wrist] = *hand.points[0], max(points[wrist, 2], hand.score)
         face = np.zeros((N_FACE, 3), np.float32)
         found = self._face.mesh(frame, xy[:11])

@@ -1,4 +1,4 @@
-"""Square, turned regions of a frame: cut out for a network, and its answer brought back to the frame.
+"""Square, turned regions of a frame: cropped for a network, whose output is mapped back to the frame.
 
 All coordinates are continuous pixels of the frame, x right and y down, the first pixel's centre at (0.5, 0.5).
 """
@@ -40,7 +40,7 @@ class Roi:
         return (np.stack([cos * dx + sin * dy, cos * dy - sin * dx], -1) / self.size + 0.5).astype(np.float32)
 
     def scaled(self, factor: float, shift_down: float = 0.0) -> Roi:
-        """Grown about its centre, after a move along its own downward axis by `shift_down` of its side."""
+        """Enlarged about its centre, after a move along its own downward axis by `shift_down` of its side."""
         step = shift_down * self.size
         return replace(
             self,
@@ -106,7 +106,7 @@ def crop(frame: Frame, roi: Roi, size_px: int, replicate_border: bool = True) ->
             left, top = left - before[0] * step, top - before[1] * step
     scale, cos, sin = roi.size / size_px / step, math.cos(roi.angle), math.sin(roi.angle)
     corner_x, corner_y = roi.to_frame(np.zeros(2, np.float32))
-    # PIL wants, for each pixel of the result, where to look in `part`.
+    # PIL needs the map from pixels of the result to pixels of `part`.
     matrix = (
         scale * cos, -scale * sin, (float(corner_x) - left) / step,
         scale * sin, scale * cos, (float(corner_y) - top) / step,

@@ -36,7 +36,7 @@ class FaceNetworks:
     def mesh(self, frame: Frame, head: Floats32) -> tuple[Floats32, float] | None:
         """468 points [468, 2] and a score, for the body's 11 points [11, 2] of a head; None if no face is seen.
 
-        The network looks twice: its first answer says where it should have looked.
+        The network runs twice: its first output gives the crop of the second run.
         """
         near = around(head, turn_to(head[5], head[2], RIGHT))
         mesh, score = self._mesh_in(frame, self._square(frame, near))
@@ -49,7 +49,7 @@ class FaceNetworks:
         return (again, score_again) if score_again >= MIN_PRESENCE else (mesh, score)
 
     def pupil(self, frame: Frame, corners: Floats32, mirrored: bool) -> Floats32:
-        """The pupil [2] between an eye's corners [2, 2]; the network knows right eyes, left ones are mirrored."""
+        """The pupil [2] between an eye's corners [2, 2]; the network expects right eyes, left ones are mirrored."""
         roi = around(corners, turn_to(corners[0], corners[1], RIGHT)).scaled(2.3)
         picture = np.asarray(crop(frame, roi, self._iris.size_px))
         _, iris = self._iris(picture[:, ::-1] if mirrored else picture)
@@ -63,7 +63,7 @@ class FaceNetworks:
         return np.concatenate([mesh[list(IBUG_68)], [right, left]])
 
     def _square(self, frame: Frame, near: Roi) -> Roi:
-        """Where to lay the mesh: by the face detector in the head's surroundings, else by the body's own points."""
+        """The crop for the mesh: from the face detector around the head, else from the body's points."""
         region = near.scaled(3)
         raw, logits = self._faces(crop(frame, region, self._faces.size_px, replicate_border=False), low=-1)
         found = decode(raw, logits[:, 0], anchor_centres(self._faces.size_px, ANCHORS), self._faces.size_px)

@@ -32,7 +32,7 @@ MIN_SIDE = 0.3  # of a hand to be that of the arm it was looked for at
 
 @dataclass(frozen=True)
 class Hand:
-    """`points` [21, 2] and how sure the network is that they are a hand."""
+    """`points` [21, 2] and the network's probability that they are a hand."""
 
     points: Floats32
     score: float
@@ -49,8 +49,8 @@ class HandNetworks:
     def __call__(self, frame: Frame, body: Floats32, scale: float) -> list[Hand | None]:
         """Left and right hand for the 33 body points [33, 2]; `scale` is the side of the whole body's square.
 
-        First where the body's points lead; a hand not found there, among the palms near its wrist and about the
-        trunk.
+        First at the square that the body's points predict; if there is no hand, among the palms detected near the wrist
+        and around the trunk.
         """
         hands: list[Hand | None] = [None, None]
         for side in (0, 1):
@@ -68,7 +68,7 @@ class HandNetworks:
         return hands
 
     def _by_body(self, frame: Frame, fingers: Floats32) -> Roi | None:
-        """The square the body's own wrist, little and index finger [3, 2] lead to, put right by a small network."""
+        """The square predicted from the body's wrist, little and index finger [3, 2], corrected by a small network."""
         wrist, little, index = fingers
         middle = (2 * index + little) / 3
         if not _inside(middle, frame):
@@ -100,7 +100,7 @@ class HandNetworks:
         return squares
 
     def _at(self, frame: Frame, roi: Roi, side: int) -> Hand | None:
-        """The hand in the square if there is one and it is of that side; looked at twice, as faces are."""
+        """The hand in the square if there is one of that side; the network runs twice, as for faces."""
         hand, sides = self._look(frame, roi)
         if hand.score < MIN_PRESENCE:
             return None

@@ -21,7 +21,7 @@ FOLDER = resources.files("magicpose") / "weights" / "mediapipe"
 
 
 def available_cores() -> int:
-    """Cores this process may use, at most four: these small nets gain nothing from more."""
+    """Cores this process may use, at most four: more do not speed up these small networks."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(4, cores)
 
@@ -58,7 +58,7 @@ class Network:
 
 @contextlib.contextmanager
 def _without_chatter() -> Iterator[None]:
-    """Keep back what LiteRT writes to the error stream at level INFO, for which it has no switch."""
+    """Suppresses the INFO lines that LiteRT writes to the error stream; it has no option for that."""
     sys.stderr.flush()
     real = os.dup(2)
     with tempfile.TemporaryFile() as held:
