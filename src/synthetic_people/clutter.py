@@ -14,7 +14,7 @@ import numpy as np
 from synthetic_people.asset import Array
 from synthetic_people.background import KINDS, Background, paint_wall
 from synthetic_people.colour import hsv, to_linear
-from synthetic_people.lamps import wild_light
+from synthetic_people.lamps import on_person, wild_light
 from synthetic_people.seeds import Stream, generator
 from synthetic_people.texture import cloud, random_texture
 
@@ -197,14 +197,15 @@ PLACES = {
 
 
 def _tinted(image: Array, seed: int, rng: np.random.Generator) -> Array:
-    """The background under part of the person's light, falling off to one side."""
+    """The background under light like the person's, up to some stops brighter or darker, falling off to one side."""
     light = wild_light(seed)
     colour = light.sky + 0.5 * light.key
     colour = (colour / colour.mean()) ** rng.uniform(0, 0.8)
     n = len(image)
     y, x = np.mgrid[0:n, 0:n] / n - 0.5
     slope = rng.normal(0, 0.8, 2)
-    return image * colour * np.exp(slope[0] * x + slope[1] * y)[..., None]
+    image = image * colour * np.exp(slope[0] * x + slope[1] * y)[..., None]
+    return image / (image.mean() + 1e-6) * on_person(light).mean() * 2 ** rng.normal(-0.2, 0.6)
 
 
 def wild_background(seed: int, size: int, horizon: float) -> Background:
@@ -220,6 +221,5 @@ def wild_background(seed: int, size: int, horizon: float) -> Background:
     blur = rng.choice([0.0, rng.uniform(0.002, 0.01), rng.uniform(0.01, 0.04)], p=(0.45, 0.35, 0.2)) * size
     if blur > 0.3:
         image = cv2.GaussianBlur(image, (0, 0), blur)
-    image = image / (image.mean() + 1e-6) * 0.25 * 2 ** rng.normal(0, 0.7)
     image = np.ascontiguousarray(image, np.float32)
     return Background(image, kind, image.mean((0, 1)))

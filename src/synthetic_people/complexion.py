@@ -43,7 +43,7 @@ def _skin(rng: np.random.Generator) -> Array:
     tone = tone * np.exp(rng.normal(0, spread, 3))
     if kind > 0.93:
         tone = hsv(rng.random(), rng.uniform(0.1, 0.7), rng.uniform(0.3, 0.9))
-    return to_linear(np.clip(tone, 0.06, 0.98))
+    return to_linear(np.clip(tone, 0.12, 0.98))
 
 
 def reshape(identity: Identity) -> Identity:

@@ -12,6 +12,7 @@ from synthetic_people.shading import NO_LAMPS, OPEN, Light
 from synthetic_people.texture import cloud
 
 TEXELS = 128
+ALBEDO = 0.3  # what a light meter takes a person for, whoever it is
 
 
 def _towards(rng: np.random.Generator, reach: float) -> Array:
@@ -40,6 +41,11 @@ def _gobo(rng: np.random.Generator) -> Array:
         light = smoothstep(-0.25, 0.25, cloud(rng, TEXELS, rng.uniform(1.3, 2.0)) + rng.uniform(-0.3, 0.6))
     dark = rng.uniform(0, 0.4)
     return np.ascontiguousarray((dark + (1 - dark) * light)[..., None], np.float32)
+
+
+def on_person(light: Light) -> Array:
+    """Linear RGB [3]: what somebody of `ALBEDO` sends back to the camera."""
+    return ALBEDO * (0.6 * light.key + light.sky + 0.5 * light.lamps[:, 1].sum(0))
 
 
 def wild_light(seed: int) -> Light:

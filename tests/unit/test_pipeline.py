@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import torch
 from PIL import Image
 
 from magicpose.acceleration.arithmetic import Arithmetic
-from magicpose.checkpoints.index import ModelSettings
 from magicpose.errors import UserError
 from magicpose.networks.schedule import SD15_SCHEDULE
 from magicpose.pipeline import MagicPosePipeline
@@ -114,8 +112,7 @@ def test_temperature_scales_the_start_noise_alone(pipe: MagicPosePipeline, tiny_
     for wrong in (-0.1, float("nan"), float("inf")):
         with pytest.raises(UserError, match="temperature must be 0 or more"):
             pipe.prepare([picture()], canvas, temperature=wrong)
-    settings = replace(pipe.settings, temperature=0.25)
-    own = MagicPosePipeline(pipe.model, pipe.vae, pipe.text_encoder, pipe.tokenizer, settings)
+    own = MagicPosePipeline(**pipe.components, **{**pipe.parameters, "temperature": 0.25})
     assert torch.equal(own.prepare([picture()], canvas, seed=3).noise, cool.noise)
     own.save_pretrained(tmp_path / "cool")
     assert MagicPosePipeline.from_pretrained(tmp_path / "cool").settings.temperature == 0.25
@@ -146,7 +143,6 @@ def test_the_small_models_own_autoencoder_and_fine_maps(tiny_sd: Path, tmp_path:
 
     from magicpose.networks.appearance import AppearanceControl
     from magicpose.networks.autoencoder import PatchAutoencoder
-    from magicpose.networks.model import MagicPoseModel
 
     stock = MagicPosePipeline.from_pretrained(tiny_sd)
     unet = UNet2DConditionModel.from_config(
@@ -154,10 +150,10 @@ def test_the_small_models_own_autoencoder_and_fine_maps(tiny_sd: Path, tmp_path:
     )
     hints = {"conditioning_channels": 48, "conditioning_embedding_out_channels": (8, 8, 8)}
     controlnet = ControlNetModel.from_config({**stock.model.pose_controlnet.config, "in_channels": 8, **hints})
-    model = MagicPoseModel(unet, AppearanceControl.from_unet(unet), controlnet)
-    settings = ModelSettings(2.0, image_size=64)
+    parts = {"unet": unet, "appearance": AppearanceControl.from_unet(unet).unet, "pose_controlnet": controlnet}
     vae = PatchAutoencoder(block_out_channels=(8, 8, 8), layers_per_block=1)
-    MagicPosePipeline(model, vae, stock.text_encoder, stock.tokenizer, settings).save_pretrained(tmp_path / "small")
+    whole = {**stock.components, **parts, "vae": vae}
+    MagicPosePipeline(**whole, image_size=64).save_pretrained(tmp_path / "small")
     small = MagicPosePipeline.from_pretrained(tmp_path / "small")
     assert (small.stride, small.model.pose_stride, small.native_side) == (8, 16, 64)
     out = small(picture(), maps(2), num_inference_steps=1)

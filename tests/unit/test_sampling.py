@@ -262,10 +262,36 @@ def test_the_containers_limit_counts(tmp_path: Path) -> None:
     cpu = torch.device("cpu")
     (tmp_path / "memory.max").write_text("5000\n")
     (tmp_path / "memory.current").write_text("2000\n")
-    assert free_bytes(cpu, tmp_path) == 3000
+    assert free_bytes(cpu, tmp_path) == free_bytes(cgroup=tmp_path) == 3000
+    (tmp_path / "memory.stat").write_text("anon 1200\nactive_file 300\ninactive_file 500\n")
+    assert free_bytes(cpu, tmp_path) == 3800, "pages of files are given up for memory"
     (tmp_path / "memory.max").write_text("max\n")
     assert free_bytes(cpu, tmp_path) > 3000
     assert free_bytes(cpu, tmp_path / "none") > 3000
+
+
+def test_a_container_of_the_first_kind(tmp_path: Path) -> None:
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory/memory.limit_in_bytes").write_text("5000\n")
+    (tmp_path / "memory/memory.usage_in_bytes").write_text("2000\n")
+    (tmp_path / "memory/memory.stat").write_text("total_inactive_file 700\ninactive_file 400\n")
+    assert free_bytes(cgroup=tmp_path) == 3700
+
+
+def test_every_check_of_memory_knows_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The container allows 1000 bytes, whatever the machine has."""
+    from magicpose.acceleration import capacity
+    from magicpose.checkpoints import hub
+    from magicpose.checkpoints.original.weight_files import check_memory
+
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("0\n")
+    monkeypatch.setattr(capacity.free_bytes, "__defaults__", (None, tmp_path))
+    check_memory(1000, "x")
+    with pytest.raises(UserError, match="of memory"):
+        check_memory(1001, "x")
+    with pytest.raises(UserError, match="of memory"):
+        hub.check_complete(hub.EMBEDDED["tiny"].folder, "tiny")
 
 
 def test_frames_that_fit(model: MagicPoseModel) -> None:

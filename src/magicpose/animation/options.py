@@ -13,7 +13,7 @@ from typing import Any, Literal
 from magicpose.animation.presets import Preset, PresetName, choose_preset
 from magicpose.checkpoints.index import ModelSettings
 from magicpose.errors import UserError
-from magicpose.sampling.guidance import check_temperature
+from magicpose.networks.schedule import check_temperature
 from magicpose.sampling.windows import WindowsName
 
 Size = tuple[int, int]  # width, height in pixels

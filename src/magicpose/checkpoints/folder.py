@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,20 +75,20 @@ def save_part(module: Any, folder: Path) -> None:
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def read_folder(folder: Path, ignored: Ignored | None = None) -> Parts:
+def read_folder(folder: Path, ignored: Ignored | None = None, variant: str | None = None) -> Parts:
     """Our folders, stock Stable Diffusion 1.5 pipelines, or the folder of a single network (a MotionAdapter, say)."""
     if (folder / "config.json").is_file():
         kind = read_json(folder / "config.json").get("_class_name")
         part = next((name for name, (_, cls, _) in PARTS.items() if cls == kind), None)
         if part is None:
             raise UserError(f"{folder}: holds a {kind}; expected {', '.join(sorted({p[1] for p in PARTS.values()}))}")
-        single: dict[str, Any] = {part: read_part(part, folder, ignored)}
+        single: dict[str, Any] = {part: read_part(part, folder, ignored, variant)}
         return Parts(**single)
     if not (folder / INDEX).is_file():
         raise UserError(f"{folder}: no {INDEX}, so no diffusers folder; name a weight file or such a folder")
-    found: dict[str, Any] = {
-        part: read_part(part, home, ignored) for part, home in part_folders(folder).items() if part in PARTS
-    }
+    homes = part_folders(folder)
+    check_variant(homes.values(), variant)
+    found: dict[str, Any] = {part: read_part(part, homes[part], ignored, variant) for part in PARTS if part in homes}
     if not found:
         raise UserError(f"{folder}: its {INDEX} stands alone; download the whole folder")
     check_fit(found, str(folder))
@@ -102,11 +102,20 @@ def part_folders(folder: Path) -> dict[str, Path]:
     return {part: found[0] for part, found in homes.items() if found}
 
 
-def read_part(part: str, folder: Path, ignored: Ignored | None = None) -> nn.Module:
-    """One network in its file's dtype, strictly."""
+def check_variant(homes: Iterable[Path], variant: str | None) -> None:
+    """UserError, in diffusers' words, where no part has weights named for `variant`."""
+    if variant is not None and not any(list(home.glob(f"*.{variant}.*")) for home in homes):
+        raise UserError(
+            f"You are trying to load the model files of the `variant={variant}`, but no such modeling files are "
+            "available: leave the variant out"
+        )
+
+
+def read_part(part: str, folder: Path, ignored: Ignored | None = None, variant: str | None = None) -> nn.Module:
+    """One network in its file's dtype, strictly; files named for `variant` are preferred."""
     config = read_json(folder / "config.json")
     if part == "text_encoder":
-        return _read_text(folder, config, ignored)
+        return _read_text(folder, config, ignored, variant)
     library, name, _ = PARTS[part]
     assert library == "diffusers"
     found = str(config.get("_class_name"))
@@ -116,25 +125,32 @@ def read_part(part: str, folder: Path, ignored: Ignored | None = None) -> nn.Mod
     network = empty(lambda: cls.from_config(config))
     if part in ("unet", "appearance"):
         check_base(network, str(folder))
-    weights = _read_weights(folder)
+    weights = _read_weights(folder, variant)
     names = {modern_attention(key): key for key in weights}
     modules = {child: child for child, _ in network.named_children()}
     origin = Origin(str(folder), names, ignored or Ignored())
     return fill(network, {name: weights[key] for name, key in names.items()}, modules, origin)
 
 
-def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
-    for name in WEIGHT_NAMES:
-        for path in (folder / f"{name}.safetensors.index.json", folder / f"{name}.bin.index.json"):
-            if path.is_file():
-                shards = sorted(set(read_json(path).get("weight_map", {}).values()))
-                if any(Path(shard).name != shard for shard in shards):
-                    raise UserError(f"{path}: names files outside its folder; download it again")
-                return {k: v for shard in shards for k, v in _checked(folder / shard).items()}
-        for suffix in (".safetensors", ".fp16.safetensors", ".bin"):
-            if (folder / (name + suffix)).is_file():
-                return _checked(folder / (name + suffix))
+def _read_weights(folder: Path, variant: str | None = None) -> dict[str, torch.Tensor]:
+    """All weights of one network, in one file or several; those of `variant` first, as diffusers names them."""
+    for infix in (f".{variant}", "") if variant else ("",):
+        for name in WEIGHT_NAMES:
+            for suffix in (".safetensors", ".bin"):
+                index = folder / f"{name}{suffix}.index{infix}.json"
+                if index.is_file():
+                    return _read_shards(index)
+            for suffix in (".safetensors", ".fp16.safetensors", ".bin"):
+                if (folder / (name + infix + suffix)).is_file():
+                    return _checked(folder / (name + infix + suffix))
     raise UserError(f"{folder}: no weights (diffusion_pytorch_model.safetensors); download the whole folder")
+
+
+def _read_shards(index: Path) -> dict[str, torch.Tensor]:
+    shards = sorted(set(read_json(index).get("weight_map", {}).values()))
+    if any(Path(shard).name != shard for shard in shards):
+        raise UserError(f"{index}: names files outside its folder; download it again")
+    return {key: value for shard in shards for key, value in _checked(index.parent / shard).items()}
 
 
 def _checked(path: Path) -> dict[str, torch.Tensor]:
@@ -144,10 +160,12 @@ def _checked(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def _read_text(folder: Path, config: Mapping[str, Any], ignored: Ignored | None) -> nn.Module:
+def _read_text(
+    folder: Path, config: Mapping[str, Any], ignored: Ignored | None, variant: str | None = None
+) -> nn.Module:
     """CLIP's text tower, nested under `text_model` in the file or not; its pooled head and numbers are dead."""
     network = empty(lambda: CLIPTextModel(CLIPTextConfig.from_dict(_text_settings(config, folder))))
-    weights = {key: value for key, value in _read_weights(folder).items() if not _DEAD_TEXT.fullmatch(key)}
+    weights = {key: value for key, value in _read_weights(folder, variant).items() if not _DEAD_TEXT.fullmatch(key)}
     tower = {key.removeprefix("text_model."): key for key in weights}
     origin = Origin(str(folder), tower, ignored or Ignored())
     return fill(network, {name: weights[key] for name, key in tower.items()}, text_table(network), origin)

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from magicpose.errors import UserError
 from magicpose.networks.attend import attend_in_slices, train_in_slices
 
 
@@ -153,3 +154,14 @@ def use_multi_source_attention(unet: Any) -> dict[str, Any]:
     layers = {processor: processor.removesuffix(".processor") for processor in before}
     unet.set_attn_processor({p: MultiSourceAttention(name, last=name == last) for p, name in layers.items()})
     return before
+
+
+def check_attention(network: Any, name: str) -> None:
+    """UserError, calling the network `name`, if an attention layer has another processor than ours; None passes."""
+    for processor in {} if network is None else network.attn_processors.values():
+        if not isinstance(processor, MultiSourceAttention):
+            raise UserError(
+                f"the {name} has {type(processor).__name__} in the place of our attention processor, which would lose "
+                "the reference (attention slicing, fused projections, set_attn_processor and detach do that): "
+                "call attach() to put it back"
+            )

@@ -79,6 +79,7 @@ def sample_groups(
 
     All arguments are those of `sample`, for the whole clip. UserError for several groups with motion modules.
     """
+    model.check_ready()
     options = options or SamplerOptions()
     frames = len(pose) if pose is not None else len(noise)
     groups = [slice(0, frames)] if options.plan.groups is None else list(options.plan.groups)

@@ -11,8 +11,7 @@ import diffusers
 import pytest
 from PIL import Image
 
-from magicpose.animation.drivers import DriverOptions
-from magicpose.animation.options import AnimateOptions
+from magicpose.animation.options import AnimateOptions, DriverOptions
 from magicpose.animation.presets import PRESETS, choose_preset
 from magicpose.animation.run import animate
 from magicpose.checkpoints.convert import convert

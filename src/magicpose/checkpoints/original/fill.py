@@ -112,7 +112,9 @@ def _refuse(source: str, problems: Mapping[str, list[str]]) -> None:
     """One sentence with the first offending keys, if there are any."""
     said = [f"{len(found)} {what} ({', '.join(found[:3])})" for what, found in problems.items() if found]
     if said:
-        raise UserError(f"{source}: {'; '.join(said)}; use a complete, unmodified checkpoint of this family")
+        only_unknown = not any(found for what, found in problems.items() if what != "unknown")
+        other = ", or leave the unknown out with --ignore-unknown KEY" if only_unknown else ""
+        raise UserError(f"{source}: {'; '.join(said)}; use a complete, unmodified checkpoint of this family{other}")
 
 
 # ---- building --------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from magicpose.checkpoints.original.ignored import Ignored
-from magicpose.checkpoints.original.lora_kinds import Misfit, merged
+from magicpose.checkpoints.original.lora_kinds import Broken, Misfit, merged
 from magicpose.checkpoints.original.lora_layers import FITTING, Change, changes
 from magicpose.checkpoints.original.lora_settings import Strength
 from magicpose.checkpoints.original.weight_files import check_finite
@@ -52,7 +52,7 @@ def merge_lora(
         try:
             results = merged(layer.weight.data, _bias_of(layer), change.tensors, scale, ratio)
         except (Misfit, RuntimeError) as error:
-            raise _unfit(change, source, error) from error
+            raise unfit(change, source, error) from error
         new += zip((layer.weight, layer.bias)[: len(results)] if len(results) > 1 else (layer.weight,), results)
         if not all(bool(result.isfinite().all()) for result in results):
             raise UserError(
@@ -87,11 +87,15 @@ def ratio_of(change: Change, strengths: Mapping[str, Strength]) -> float | None:
 
 
 def _key(change: Change) -> str:
-    return next(iter(change.keys.values()))
+    """A key of the layer for messages: of a factor rather than of its strength."""
+    return min(change.keys.items(), key=lambda item: item[0] == "alpha")[1]
 
 
-def _unfit(change: Change, source: str, error: Exception) -> UserError:
+def unfit(change: Change, source: str, error: Exception) -> UserError:
+    """The sentence for a layer's tensors that cannot be merged."""
     reason = str(error).strip().split("\n")[0][:120]
+    if isinstance(error, Broken):
+        return UserError(f"{source}: {_key(change)} cannot be merged ({reason}); get another copy of the file")
     return UserError(f"{source}: {_key(change)} does not fit this base ({reason}); {FITTING}")
 
 

@@ -19,7 +19,11 @@ _BIAS = frozenset({"diff_b", "b_norm", "up_bias"})
 
 
 class Misfit(ValueError):
-    """Tensors that do not go together, or not with the layer; the message says which."""
+    """Tensors that do not go with the layer; the message says which."""
+
+
+class Broken(Misfit):
+    """Tensors that do not go with each other, whatever the layer."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ def merged(weight: Tensor, bias: Tensor | None, tensors: Tensors, scale: float, 
         ratio: alpha / rank where the file says it elsewhere than in an `alpha` of the layer.
 
     Raises:
-        Misfit: a tensor is missing, superfluous, or of a shape that does not fit.
+        Misfit: a tensor is of a shape that does not fit; `Broken` where one is missing, superfluous or senseless.
     """
     exact = {name: value.to(torch.promote_types(value.dtype, torch.float32)) for name, value in tensors.items()}
     own = {name: value for name, value in exact.items() if name not in _BIAS}
@@ -60,10 +64,10 @@ def _kind(tensors: Tensors) -> Kind:
     for kind in KINDS:
         if kind.needs <= given:
             if given - kind.needs - kind.may:
-                raise Misfit(f"{min(given - kind.needs - kind.may)} does not belong to its other tensors")
+                raise Broken(f"{min(given - kind.needs - kind.may)} does not belong to its other tensors")
             return kind
     kind = max(KINDS, key=lambda kind: len(kind.needs & given) - len(given - kind.needs - kind.may))
-    raise Misfit(f"its {min(kind.needs - given)} is missing")
+    raise Broken(f"its {min(kind.needs - given)} is missing")
 
 
 def alpha_over_rank(tensors: Tensors, rank: int | None, given: float | None) -> float:
@@ -73,7 +77,7 @@ def alpha_over_rank(tensors: Tensors, rank: int | None, given: float | None) -> 
     alpha = tensors["alpha"]
     if alpha.numel() != 1 or not bool(alpha.isfinite().all()) or float(alpha) == 0:
         shown = float(alpha) if alpha.numel() == 1 else f"{list(alpha.shape)}"
-        raise Misfit(f"its alpha is {shown}, so the layer would not be changed as it was trained")
+        raise Broken(f"its alpha is {shown}, so the layer would not be changed as it was trained")
     return float(alpha) / rank if rank else 1.0
 
 
@@ -124,7 +128,7 @@ def _kernelless(shape: torch.Size) -> tuple[int, ...]:
 def _matrix(tensor: Tensor) -> Tensor:
     """[a, b] of a linear layer's factor or of a 1x1 convolution's."""
     if tensor.ndim < 2 or tensor.flatten(1).shape[1] != tensor.shape[1]:
-        raise Misfit(f"a factor is {list(tensor.shape)}, so no matrix")
+        raise Broken(f"a factor is {list(tensor.shape)}, so no matrix")
     return tensor.flatten(1)
 
 
@@ -134,7 +138,7 @@ def _matrix(tensor: Tensor) -> Tensor:
 def _lora(weight: Tensor, t: Tensors, scale: float, ratio: float | None) -> Tensor:
     up, down, rank = _matrix(t["up"]), t["down"], len(t["down"])
     if rank == 0:
-        raise Misfit("its rank is 0")
+        raise Broken("its rank is 0")
     if "mid" in t:
         delta = torch.einsum("ijkl,pi,jr->prkl", t["mid"], up, _matrix(down))
     else:
@@ -144,7 +148,7 @@ def _lora(weight: Tensor, t: Tensors, scale: float, ratio: float | None) -> Tens
 
 def _loha(weight: Tensor, t: Tensors, scale: float, ratio: float | None) -> Tensor:
     if ("hada_t1" in t) != ("hada_t2" in t):
-        raise Misfit("one of hada_t1 and hada_t2 is missing")
+        raise Broken("one of hada_t1 and hada_t2 is missing")
     first, second = (_factored(t[f"hada_w{n}_a"], t[f"hada_w{n}_b"], t.get(f"hada_t{n}")) for n in "12")
     delta = _shaped(first * second, weight, flat=True)
     return _added(weight, _scaled(delta, t, len(t["hada_w1_b"]), ratio), t, scale)
@@ -152,7 +156,7 @@ def _loha(weight: Tensor, t: Tensors, scale: float, ratio: float | None) -> Tens
 
 def _factored(a: Tensor, b: Tensor, core: Tensor | None) -> Tensor:
     """a @ b, or Tucker's form with a core [r, r, kh, kw]; then `a` is [r, out]."""
-    return a @ b if core is None else torch.einsum("ijkl,ip,jr->prkl", core, a, b)
+    return a @ b if core is None else torch.einsum("ijkl,ip,jr->prkl", core, a, b).contiguous()  # `kron` views it
 
 
 def _lokr(weight: Tensor, t: Tensors, scale: float, ratio: float | None) -> Tensor:
@@ -165,7 +169,7 @@ def _lokr(weight: Tensor, t: Tensors, scale: float, ratio: float | None) -> Tens
 def _kronecker_factor(t: Tensors, name: str) -> Tensor:
     parts = {f"{name}_a", f"{name}_b"} & set(t)
     if (name in t) == bool(parts) or len(parts) == 1:
-        raise Misfit(f"{name} must be there whole or as {name}_a and {name}_b")
+        raise Broken(f"{name} must be there whole or as {name}_a and {name}_b")
     return t[name] if name in t else _factored(t[f"{name}_a"], t[f"{name}_b"], t.get(name.replace("_w", "_t")))
 
 
@@ -208,7 +212,7 @@ def _bias(bias: Tensor | None, t: Tensors, scale: float, ratio: float | None) ->
         new = new * (1 + scale * (t["ia3_l"].reshape(new.shape) - 1))
     for name in given:
         if name == "up_bias" and "down" not in t:
-            raise Misfit("its down is missing")
+            raise Broken("its down is missing")
         factor = alpha_over_rank(t, len(t["down"]), ratio) if name == "up_bias" else 1.0
         new = new + scale * factor * t[name]
     return new.to(bias.dtype)

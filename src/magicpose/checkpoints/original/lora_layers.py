@@ -110,7 +110,7 @@ def _stranger(key: str, kind: str | None, networks: Networks) -> str:
             return f"this is {what} ({key})"
     for pattern, what, remedy in _WHOSE:
         if kind and re.match(pattern, key) and what.replace(" module", "").replace(" ", "_") not in networks:
-            return f"{key} has no layer in this base, which has no {what}; name {remedy}"
+            return f"{key} has no layer in this base, which has no {what}; name {remedy}, or pass --ignore-unknown"
     if kind is None:
         return f"{key} is nothing that a LoRA is known to hold; get another copy, or pass --ignore-unknown {key}"
     return f"{key} has no layer in this base; {FITTING}"

@@ -10,13 +10,22 @@ import torch
 from diffusers import StableDiffusionPipeline
 from torch import Tensor, nn
 
-from magicpose.checkpoints.original.lora import checked_changes, ratio_of
+from magicpose.checkpoints.original.lora import checked_changes, ratio_of, unfit
 from magicpose.checkpoints.original.lora_kinds import Misfit, alpha_over_rank
 from magicpose.checkpoints.original.lora_layers import Change
 from magicpose.checkpoints.original.lora_settings import adapter_file, read_strengths
 from magicpose.checkpoints.original.weight_files import read_state_dict
 from magicpose.errors import UserError
 
+# diffusers' names; only with the old ones it takes the layers of CLIP's MLP
+_SPELT = {
+    "unet": {"down": "lora_A.weight", "up": "lora_B.weight", "magnitude": "lora_magnitude_vector"},
+    "text_encoder": {
+        "down": "lora_linear_layer.down.weight",
+        "up": "lora_linear_layer.up.weight",
+        "magnitude": "lora_magnitude_vector",
+    },
+}
 _HELD = {"down": "lora_A", "up": "lora_B", "magnitude": "lora_magnitude_vector"}  # our name -> PEFT's
 
 
@@ -29,7 +38,7 @@ class StrictLoader(StableDiffusionPipeline):
         Args:
             source: a file, a folder that PEFT wrote, or a state dict with kohya's, diffusers' or PEFT's names.
             adapter_name: PEFT's name for it; None: one is made.
-            settings: as diffusers' own method takes them.
+            settings: as diffusers' `load_lora_into_unet` and `load_lora_into_text_encoder` take them.
 
         Raises:
             UserError: a tensor that PEFT cannot hold here, or that no layer takes; the sentence names it.
@@ -44,12 +53,17 @@ class StrictLoader(StableDiffusionPipeline):
         plain = [_plain(change, networks, name, ratio_of(change, strengths)) for change in found]
         if len({"magnitude" in tensors for tensors in plain}) > 1:
             raise UserError(f"{name}: DoRA in some of its layers only, which PEFT cannot hold; {_MERGE}")
-        wanted = {
-            f"{change.part}.{change.path}.{_HELD[kind]}" + ".weight" * (kind != "magnitude"): tensor
-            for change, tensors in zip(found, plain, strict=True)
-            for kind, tensor in tensors.items()
-        }
-        super().load_lora_weights(wanted, adapter_name=adapter_name, **settings)
+        for part, network in networks.items():
+            wanted = {
+                f"{part}.{change.path}.{_SPELT[part][kind]}": tensor
+                for change, tensors in zip(found, plain, strict=True)
+                for kind, tensor in tensors.items()
+                if change.part == part
+            }
+            if wanted:
+                getattr(self, f"load_lora_into_{part}")(
+                    wanted, None, network, adapter_name=adapter_name, _pipeline=self, **settings
+                )
         _check_held(found, plain, networks, name)
 
 
@@ -69,13 +83,13 @@ def _plain(change: Change, networks: Mapping[str, nn.Module], source: str, given
     try:
         ratio = alpha_over_rank(tensors, len(tensors["down"]), given)
     except Misfit as error:
-        raise UserError(f"{source}: {key} does not fit this base ({error})") from error
+        raise unfit(change, source, error) from error
     held = {"down": tensors["down"], "up": tensors["up"] * ratio}
     if magnitude is not None:
         held["magnitude"] = magnitude.reshape(-1) if layer.weight.ndim == 2 else magnitude.reshape(1, -1, 1, 1)
     widths = (held["down"].shape[1], held["up"].shape[0])
     if widths != (layer.weight.shape[1], layer.weight.shape[0]) or len(held["down"]) != held["up"].shape[1]:
-        raise UserError(f"{source}: {key} does not fit this base (the weight is {list(layer.weight.shape)})")
+        raise unfit(change, source, Misfit(f"the weight is {list(layer.weight.shape)}"))
     return held
 
 

@@ -127,18 +127,38 @@ def _read_file(path: Path, unstated: Unstated) -> Scene:
 
 
 def _read_folder(folder: Path, unstated: Unstated) -> Scene:
-    """The OpenPose files of a folder, in natural order of their names, as the frames of one clip."""
-    files = [file for file in folder.glob("*_keypoints.json") if file.is_file()]
+    """The JSON files of a folder, a frame each, in natural order of their names, as one clip.
+
+    Where some have the names that OpenPose gives, those alone.
+    """
+    files = [file for file in folder.glob("*.json") if file.is_file() and not file.name.startswith(".")]
+    files = [file for file in files if file.name.endswith("_keypoints.json")] or files
     files.sort(key=lambda file: natural_key(file.name))
     if not files:
-        raise Malformed("the folder holds no *_keypoints.json files as OpenPose writes them")
+        raise Malformed("the folder holds no pose JSON, a file per frame")
     if len(files) > MAX_DOCUMENT_FRAMES or sum(file.stat().st_size for file in files) > MAX_BYTES:
         raise Malformed(f"more than {MAX_DOCUMENT_FRAMES} frames or {MAX_BYTES >> 20} MiB: split it into shorter clips")
-    frames = [read_json(file) for file in files]
+    frames = [_only_frame(read_json(file)) for file in files]
     for file, frame in zip(files, frames):
         if not foreign.is_frame(frame):
             raise Malformed(f"{file.name} is no OpenPose frame; take it out of the folder")
     return foreign.read_frames(frames, [file.name for file in files], unstated)
+
+
+def _only_frame(document: Any) -> Any:
+    """The frame of a file that holds a list of one, as ComfyUI writes it; anything else as it is."""
+    return document[0] if isinstance(document, list) and len(document) == 1 else document
+
+
+def is_pose_document(path: Path) -> bool:
+    """Whether a file is JSON of a format that can be read, by its content."""
+    try:
+        document = read_json(path)
+    except UserError:
+        return False
+    if isinstance(document, dict) and document.get("format", FORMAT) != FORMAT:
+        return False
+    return bool(document) and any(form.recognises(document) for form in _FORMATS.values())
 
 
 def _is_native(document: Any) -> bool:

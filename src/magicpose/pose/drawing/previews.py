@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from magicpose import __version__
-from magicpose.media import IMAGE_SUFFIXES, Canvas, VideoWriter, list_images, read_image, read_video, write_image
+from magicpose.media import Canvas, VideoWriter, open_frames, write_image
 from magicpose.media.canvas import Size
 from magicpose.media.decode import Frame
 from magicpose.pose.drawing.draw import draw_pose
@@ -64,11 +64,8 @@ def _with_people(picture: Frame, poses: Sequence[Pose], size: Size) -> Frame:
 
 
 def _pictures(source: Path, fps: float, start: float | None, end: float | None) -> Iterator[Frame]:
-    if source.is_dir():
-        return (np.asarray(read_image(path)) for path in list_images(source))
-    if source.suffix.lower() in IMAGE_SUFFIXES - {".gif"}:
-        return itertools.repeat(np.asarray(read_image(source)))
-    return read_video(source, fps, start, end)
+    found = open_frames(source, fps, start, end)
+    return itertools.repeat(next(found.frames())) if found.still else found.frames()
 
 
 def _counted(frames: Iterable[Frame], total: int, progress: Progress | None) -> Iterator[Frame]:
