@@ -187,7 +187,7 @@ def face_units(model: Any, vertices: Array) -> dict[str, Array]:
         "fa_names": np.array(model.facial_action_labels),
         "fa_ptr": np.cumsum([0, *map(len, moved)]).astype(np.int32),
         "fa_idx": np.concatenate(moved).astype(np.uint16),
-        "fa_d": np.concatenate([unit[rows] for unit, rows in zip(units, moved)]).astype(np.float16),
+        "fa_d": np.concatenate([unit[rows] for unit, rows in zip(units, moved, strict=True)]).astype(np.float16),
     }
 
 

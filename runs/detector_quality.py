@@ -120,7 +120,7 @@ def main() -> None:
         framing = FRAMINGS[n % len(FRAMINGS)]
         clip = render_clip(arguments.seed + n, arguments.frames, arguments.size, framing)
         detector = MediaPipeDetector(max_people=1, follow=True)
-        for frame, truth in zip(clip.frames, clip.track):
+        for frame, truth in zip(clip.frames, clip.track, strict=True):
             people = detector(frame)
             rows[framing].add(truth, people[0] if people else None)
     print("| framing | " + " | ".join(name for name, _ in COLUMNS) + " |")

@@ -53,7 +53,7 @@ def face_units(asset: Any) -> NDArray[np.float64]:
     """What each of the 52 face units does to the landmarks: [52, 72, 3]."""
     landmarks, weights = asset["lm"].astype(int), asset["lw"].astype(float)
     out = np.zeros((len(asset["fa_names"]), *landmarks.shape[:1], 3))
-    for unit, (start, stop) in enumerate(zip(asset["fa_ptr"][:-1], asset["fa_ptr"][1:])):
+    for unit, (start, stop) in enumerate(zip(asset["fa_ptr"][:-1], asset["fa_ptr"][1:], strict=True)):
         moved = np.zeros((len(asset["canon"]), 3))
         moved[asset["fa_idx"][start:stop]] = asset["fa_d"][start:stop]
         out[unit] = (moved[landmarks] * weights[..., None]).sum(1) @ AXES.T

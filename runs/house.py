@@ -1,6 +1,7 @@
 """How the code is built: packages, the imports between them, circles, long files and functions, many arguments.
 
-`python runs/house.py [SRC]` prints one table; `--check` exits with 1 where a limit of docs/design.md is passed.
+`python runs/house.py [SRC]` prints one table; `--check` exits with 1 where a limit is passed that `EXCEPTIONS` does
+not raise.
 """
 
 from __future__ import annotations
@@ -12,6 +13,14 @@ from pathlib import Path
 
 FILE_LINES, FUNCTION_LINES, ARGUMENTS, ROOT_MODULES = 250, 40, 8, 5
 PACKAGE = "magicpose"
+
+# file.function -> (its lines, its arguments, why)
+EXCEPTIONS: dict[str, tuple[int, int, str]] = {
+    "parts.__init__": (42, 14, "diffusers: a pipeline takes and registers every part and setting by name"),
+    "pipeline.__call__": (46, 18, "diffusers: all choices of one run are arguments of the call"),
+    "loop.sample": (FUNCTION_LINES, 9, "the public call: five inputs, three choices of the paper, and options"),
+    "loop.sample_groups": (FUNCTION_LINES, 9, "the same inputs as `sample`"),
+}
 
 
 def functions(tree: ast.AST) -> list[tuple[str, int, int]]:
@@ -55,6 +64,11 @@ def circles(graph: dict[str, set[str]]) -> list[str]:
     return sorted(module for module in graph if module in reached(module))
 
 
+def limits(function: str) -> tuple[int, int]:
+    """Lines and arguments that a function `file.name` may have."""
+    return EXCEPTIONS[function][:2] if function in EXCEPTIONS else (FUNCTION_LINES, ARGUMENTS)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", nargs="?", type=Path, default=Path("src"))
@@ -64,8 +78,9 @@ def main() -> None:
     texts = {file: file.read_text() for file in files}
     long_files = [f"{file.name} {text.count(chr(10))}" for file, text in texts.items() if text.count("\n") > FILE_LINES]
     all_functions = [(file, *f) for file, text in texts.items() for f in functions(ast.parse(text))]
-    long_functions = [f"{file.stem}.{name} {n}" for file, name, n, _ in all_functions if n > FUNCTION_LINES]
-    wide = [f"{file.stem}.{name} {n}" for file, name, _, n in all_functions if n > ARGUMENTS]
+    measured = [(f"{file.stem}.{name}", lines, arguments) for file, name, lines, arguments in all_functions]
+    long_functions = [f"{name} {lines}" for name, lines, _ in measured if lines > limits(name)[0]]
+    wide = [f"{name} {arguments}" for name, _, arguments in measured if arguments > limits(name)[1]]
     root = [file.stem for file in (arguments.source / PACKAGE).glob("*.py") if file.stem != "__init__"]
     trees = {".".join(f.relative_to(arguments.source).with_suffix("").parts): ast.parse(t) for f, t in texts.items()}
     packages = {name.removesuffix(".__init__") for name in trees if name.endswith(".__init__")}
@@ -87,6 +102,8 @@ def main() -> None:
     ):
         print(f"{what} {limit}: {len(names)}  {', '.join(names)}")
     print(f"modules at the root: {len(root)}  {', '.join(sorted(root))}")
+    for name, (lines, count, reason) in EXCEPTIONS.items():
+        print(f"allowed: {name}, {lines} lines, {count} arguments: {reason}")
     if arguments.check and (at_load or long_files or long_functions or wide or len(root) > ROOT_MODULES):
         sys.exit(1)
 

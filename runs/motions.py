@@ -174,7 +174,7 @@ SCRIPTS: dict[str, list[Key]] = {
 def pose_of(key: Key) -> dict[str, np.ndarray]:
     """The key as fields of `Poses`."""
     sides = []
-    for arm, hand, leg in zip(key.arms, key.hands, key.legs):
+    for arm, hand, leg in zip(key.arms, key.hands, key.legs, strict=True):
         rows = [np.array(row, float) for row in (*MORE_ARMS[arm][:3], *LEGS[leg])]
         upper, lower, palm, thigh, shin = (unit(row) if row.any() else row for row in rows)
         sides.append(

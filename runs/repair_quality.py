@@ -98,7 +98,7 @@ def cells(mean: dict[str, float]) -> str:
 def correct(points: NDArray[np.float32], truth: Iterable[Pose]) -> list[bool]:
     """Of every visible body joint, whether it was found within 0.2 of the trunk."""
     found: list[bool] = []
-    for guess, pose in zip(points[:, :18], truth):
+    for guess, pose in zip(points[:, :18], truth, strict=True):
         near = np.linalg.norm(guess[:, :2] - pose.body[:, :2], axis=1) < 0.2 * _trunk(pose)
         found += list((near & (guess[:, 2] >= SEEN))[pose.body[:, 2] > 0.5])
     return found

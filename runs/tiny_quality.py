@@ -157,7 +157,7 @@ def _generate(
     temperature = pipeline.settings.temperature if temperature is None else temperature
     noise = torch.randn((1, *latents.shape[1:]), generator=torch.Generator().manual_seed(0)) * temperature
     scheduler = make_scheduler("ddim", pipeline.schedule)
-    context = pipeline._text("")
+    context = pipeline.text_states("")
     with torch.autocast("cpu", torch.bfloat16):
         result = sample(
             model, noise, latents if reference else None, pose, context, steps, scale, scheduler=scheduler

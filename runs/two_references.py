@@ -93,7 +93,7 @@ def generate(
     scale = pipeline.settings.guidance_scale if options.guidance is None else options.guidance
     result = sample(
         pipeline.model, noise, [latent[None] for latent in latents],
-        torch.from_numpy(maps).permute(0, 3, 1, 2).float() / 255, pipeline._text(""), options.steps, scale,
+        torch.from_numpy(maps).permute(0, 3, 1, 2).float() / 255, pipeline.text_states(""), options.steps, scale,
         scheduler=make_scheduler("ddim", pipeline.schedule),
     )  # fmt: skip
     return [np.asarray(picture) for picture in pipeline.decode(result)]
@@ -110,7 +110,7 @@ def main(options: Options) -> None:
         results = {"copy the front": [person.frames[FRONT]] * len(targets)}
         results |= {name: generate(pipeline, person, frames, targets, options) for name, frames in rows.items()}
         for name, pictures in results.items():
-            for k, picture in zip(targets, pictures):
+            for k, picture in zip(targets, pictures, strict=True):
                 group = next(group for group, frames in TARGETS.items() if k in frames)
                 truth, inside = person.frames[k], person.masks[k] > 127
                 errors = mean_absolute_error(picture, truth), psnr(picture, truth)

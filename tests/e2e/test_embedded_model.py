@@ -76,7 +76,7 @@ def test_it_paints_the_person_in_the_pose_better_than_a_copy_of_the_photo(
 
 
 def test_without_reference_and_pose_it_is_its_plain_unet(tiny: MagicPosePipeline) -> None:
-    latents, context = torch.randn(1, tiny.model.unet.config.in_channels, 16, 16), tiny._text("")
+    latents, context = torch.randn(1, tiny.model.unet.config.in_channels, 16, 16), tiny.text_states("")
     with torch.no_grad():
         ours = tiny.model(latents, torch.tensor([500]), context)
         plain = tiny.model.detach()(latents, torch.tensor([500]), context).sample

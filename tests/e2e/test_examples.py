@@ -26,5 +26,5 @@ def test_the_minimal_loop_is_the_pipeline(tiny_sd: Path, tmp_path: Path) -> None
     expected = pipe(picture, track, num_inference_steps=2).frames
     made = [read_image(path) for path in list_images(tmp_path / "out")]
     assert len(made) == len(expected) == 2
-    for one, other in zip(made, expected):
+    for one, other in zip(made, expected, strict=True):
         assert np.abs(np.asarray(one).astype(int) - np.asarray(other)).max() <= 1

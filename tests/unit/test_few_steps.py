@@ -46,7 +46,7 @@ def test_with_its_lora_on_a_stock_pipeline(tiny_sd: Path, name: str, scheduler: 
     )
     stock.set_progress_bar_config(disable=True)
     noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
-    context = ours._text("a b")
+    context = ours.text_states("a b")
 
     def by_stock() -> Tensor:
         stock.scheduler = scheduler.from_config(base.config)  # as the LoRA's pages say

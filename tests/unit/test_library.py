@@ -247,6 +247,24 @@ def test_a_lora_goes_in_and_out(tiny_sd: Path, tmp_path: Path) -> None:
     assert np.array_equal(paint(pipe), before)
 
 
+def test_a_lora_of_which_something_would_be_lost_is_refused(tiny_sd: Path) -> None:
+    """diffusers' own loader takes such a state dict and drops the scale of the magnitudes with a warning at most."""
+    pytest.importorskip("peft")
+    pipe = MagicPosePipeline.from_pretrained(tiny_sd)
+    before = paint(pipe)
+    layer = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+    width = pipe.unet.get_submodule(layer).weight.shape[0]
+    pair = {"lora_A.weight": torch.ones(2, width), "lora_B.weight": torch.ones(width, 2)}
+    state = {f"unet.{layer}.{name}": value for name, value in pair.items()}
+    with pytest.raises(UserError, match="to_nowhere"):
+        pipe.load_lora_weights(
+            state | {f"unet.{layer.replace('to_q', 'to_nowhere')}.lora_A.weight": torch.ones(2, width)}
+        )
+    with pytest.raises(UserError, match="no plain LoRA"):
+        pipe.load_lora_weights(state | {f"unet.{layer}.diff": torch.ones(width, width)})
+    assert np.array_equal(paint(pipe), before)
+
+
 # ---- networks that somebody shares -----------------------------------------------------------------------------
 
 

@@ -169,7 +169,7 @@ def test_a_step_hook_sees_the_latents_after_each_step(model: MagicPoseModel) -> 
     def look(step: int, timestep: Tensor, latents: Tensor) -> None:
         seen.append((step, int(timestep), latents.clone()))
 
-    whole = sample(model, NOISE, REFERENCE, MAPS, CONTEXT, 3, 2.0, options=planned(3), on_step=look)
+    whole = sample(model, NOISE, REFERENCE, MAPS, CONTEXT, 3, 2.0, options=planned(3, on_step=look))
     scheduler = make_scheduler("ddim")
     scheduler.set_timesteps(3)
     assert [(step, t) for step, t, _ in seen] == 2 * list(enumerate(scheduler.timesteps.tolist()))
@@ -188,7 +188,7 @@ def test_a_step_hook_may_change_the_latents(model: MagicPoseModel) -> None:
     noise = draw(2, 4, 8, 8)
     plain = sample(model, noise, REFERENCE, poses, CONTEXT, 3, 2.0)
     assert float((plain[0] - plain[1]).abs().max()) > 0.1
-    alike = sample(model, noise, REFERENCE, poses, CONTEXT, 3, 2.0, on_step=all_alike)
+    alike = sample(model, noise, REFERENCE, poses, CONTEXT, 3, 2.0, options=SamplerOptions(on_step=all_alike))
     torch.testing.assert_close(alike, plain[:1].expand(2, -1, -1, -1))
 
 
@@ -201,10 +201,10 @@ def test_a_step_hook_may_stop(model: MagicPoseModel) -> None:
             raise StopSampling
 
     with counted(model) as count:
-        stopped = sample(model, NOISE, REFERENCE, MAPS, CONTEXT, 5, 1.0, on_step=stop)
+        stopped = sample(model, NOISE, REFERENCE, MAPS, CONTEXT, 5, 1.0, options=SamplerOptions(on_step=stop))
     assert count["conditional"] == 2 * 4
     assert torch.equal(stopped, seen[-1])
-    groups = list(sample_groups(model, NOISE, REFERENCE, MAPS, CONTEXT, 5, 1.0, options=planned(3), on_step=stop))
+    groups = list(sample_groups(model, NOISE, REFERENCE, MAPS, CONTEXT, 5, 1.0, options=planned(3, on_step=stop)))
     assert [span for span, _ in groups] == [slice(0, 3)]
 
 

@@ -27,7 +27,7 @@ KERNELS = "kernels"  # in the cache folder
 _FOLDER = "TORCHINDUCTOR_CACHE_DIR"
 
 
-def compile_networks(model: MagicPoseModel, backend: str = "inductor") -> None:
+def compile_blocks(model: MagicPoseModel, backend: str = "inductor") -> None:
     """Compiles UNet and ControlNet in place, for inference; names, weights and results stay (to rounding).
 
     The first call of each kind takes a minute or more on a CPU, also after a change of batch size, frame size or dtype:
@@ -48,8 +48,8 @@ def compile_networks(model: MagicPoseModel, backend: str = "inductor") -> None:
         block.compile(dynamic=False, backend=backend)
 
 
-def restore_networks(model: MagicPoseModel) -> None:
-    """Takes `compile_networks` back."""
+def restore_blocks(model: MagicPoseModel) -> None:
+    """Takes `compile_blocks` back."""
     for block in _blocks(model):
         block._compiled_call_impl = None
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from magicpose.animation.options import DriverOptions as DriverOptions
 from magicpose.errors import UserError
 from magicpose.media import IMAGE_SUFFIXES, PICTURE_FPS, AudioSource, exact_fps, open_frames
-from magicpose.pose.detection.cache import hash_files
 from magicpose.pose.detection.detect import detect_poses
 from magicpose.pose.documents.document import is_pose_document, load_person
 from magicpose.pose.keypoints import PoseTrack
@@ -81,14 +80,6 @@ def _holds_poses(folder: Path) -> bool:
             "the person: put one kind into a folder of its own"
         )
     return False
-
-
-def fingerprint(source: str) -> str:
-    """A hash of the driver's content, or its name where it is built in."""
-    path = Path(source)
-    if path.is_dir():
-        return hash_files(sorted(entry for entry in path.iterdir() if entry.is_file()))
-    return hash_files([path]) if path.is_file() else source
 
 
 def _from_track(name: str, track: PoseTrack, options: DriverOptions) -> Driver:

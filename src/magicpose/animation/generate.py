@@ -10,6 +10,7 @@ from magicpose.animation.jobs import Job
 from magicpose.animation.shot import Shot
 from magicpose.animation.work import Work
 from magicpose.media import write_image
+from magicpose.media.sheets import tiles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from magicpose.pipeline import Conditions, MagicPosePipeline
     from magicpose.sampling.guidance import Guidance
 
-PREVIEW = "preview.png"  # in the job's folder
+PREVIEW, PREVIEW_WIDTH_PX = "preview.png", 1024  # in the job's folder
 TILES = "tiles"  # the job's mark: decoded in tiles
 
 
@@ -82,12 +83,12 @@ def _guidance(shot: Shot, pipe: MagicPosePipeline) -> Guidance:
 
 def _previewer(shot: Shot, job: Job, conditions: Conditions) -> Callable[[Tensor], None]:
     """Keeps a picture in the job's folder of what the frames that are being made will look like."""
-    from magicpose.animation.latent_preview import LatentPreview, contact_sheet
+    from magicpose.animation.latent_preview import LatentPreview
 
     preview = LatentPreview.fit(conditions.references[0], shot.reference)
 
     def write(latents: Tensor) -> None:
-        write_image(job.folder / PREVIEW, contact_sheet(preview(latents)), overwrite=True)
+        write_image(job.folder / PREVIEW, tiles(preview(latents), PREVIEW_WIDTH_PX), overwrite=True)
 
     return write
 

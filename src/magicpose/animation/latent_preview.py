@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-
-_WIDTH = 1024  # of a sheet, in pixels, about
 
 
 @dataclass(frozen=True)
@@ -40,15 +36,3 @@ def _with_constant(latents: Tensor) -> Tensor:
     """[F, C, h, w] -> [F * h * w, C + 1], float32 on the CPU."""
     rows = latents.detach().float().cpu().permute(0, 2, 3, 1).flatten(0, 2)
     return torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
-
-
-def contact_sheet(pictures: Sequence[Image.Image]) -> Image.Image:
-    """All pictures (of one size) in rows, enlarged to a sheet that is easy to look at."""
-    columns = math.ceil(math.sqrt(len(pictures)))
-    side = max(1, _WIDTH // columns // pictures[0].width)
-    width, height = (side * length for length in pictures[0].size)
-    sheet = Image.new("RGB", (columns * width, math.ceil(len(pictures) / columns) * height))
-    for index, picture in enumerate(pictures):
-        enlarged = picture.resize((width, height), Image.Resampling.BICUBIC)
-        sheet.paste(enlarged, (index % columns * width, index // columns * height))
-    return sheet

@@ -14,6 +14,7 @@ from magicpose.animation.presets import Preset, PresetName, choose_preset
 from magicpose.checkpoints.index import ModelSettings
 from magicpose.errors import UserError
 from magicpose.networks.schedule import check_temperature
+from magicpose.provenance import SYNTHETIC
 from magicpose.sampling.windows import WindowsName
 
 Size = tuple[int, int]  # width, height in pixels
@@ -114,7 +115,8 @@ class AnimateOptions:
 
 def changing(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """Of a record (see `AnimateOptions.recorded`), what can change a frame: what a job compares."""
-    free = {each.name for each in (*fields(AnimateOptions), *fields(DriverOptions)) if not _changes_frames(each)}
+    options = (*fields(AnimateOptions), *fields(DriverOptions))
+    free = {SYNTHETIC, *(each.name for each in options if not _changes_frames(each))}
     return {name: value for name, value in recorded.items() if name not in free}
 
 

@@ -69,7 +69,7 @@ def _animated(
         shot = Shot.of(inputs, pipe)
     frames = len(shot.maps)
     group = GROUP if pipe.model.motion is None else frames  # windows of motion modules overlap
-    job = Job.open(output, changing(inputs.about), frames, group, options.overwrite)
+    job = Job.open(output, changing(inputs.record), frames, group, options.overwrite)
     made = sum(left.stop - left.start for left in job.groups_left())
     if options.low_memory or job.marked(TILES):
         use_tiles(shot, pipe, job)

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from magicpose import __version__
-from magicpose.animation.drivers import Driver, fingerprint, read_driver
+from magicpose.animation.drivers import Driver, read_driver
 from magicpose.animation.options import AnimateOptions
 from magicpose.animation.presets import Preset
 from magicpose.animation.work import Work
@@ -20,12 +19,13 @@ from magicpose.checkpoints.hub import check_complete, find_model
 from magicpose.checkpoints.index import read_settings
 from magicpose.errors import UserError
 from magicpose.media import Canvas, read_image
-from magicpose.pose.detection.cache import hash_files
-from magicpose.pose.detection.detect import choose_detector, detect_people
+from magicpose.pose.detection.detect import detect_people
+from magicpose.pose.detection.detectors import choose_detector
 from magicpose.pose.keypoints import Pose, PoseTrack
 from magicpose.pose.retargeting.fit import FitOptions, fit_motion
 from magicpose.pose.retargeting.portrait import Portrait, detect_portrait
 from magicpose.pose.retargeting.repair import RepairOptions
+from magicpose.provenance import hash_files, hash_source, record, stamp_files
 
 if TYPE_CHECKING:
     from magicpose.pipeline import MagicPosePipeline
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Maps = NDArray[np.uint8]  # [F, H, W, 3]
 Paths = Sequence[str | Path]
 BLACK = (0, 0, 0)
+_WEIGHTS = ("*/*.safetensors", "model_index.json")  # in a model's folder
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Inputs:
         row: solver, steps and guided interval.
         motion: the driver as it was read.
         track: the motion on the first picture's canvas; None where the driver brings maps.
-        about: names, hashes and every option, as plain JSON: what the job compares (see `changing`) and, but for the
+        record: names, hashes and every option, as plain JSON: what the job compares (see `changing`) and, but for the
             dates of the weights, what the output remembers.
     """
 
@@ -53,7 +54,7 @@ class Inputs:
     pictures: list[Image.Image]
     motion: Driver
     track: PoseTrack | None
-    about: dict[str, Any]
+    record: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -95,32 +96,26 @@ def read_inputs(references: Paths, driver: str, options: AnimateOptions, work: W
         row = options.row(read_settings(folder))
     with work.stage("detect") as progress:
         motion = read_driver(driver, options.driver, progress)
-        about = _about(references, driver, options, row)  # hashes the driver: after what is too large was refused
+        recorded = _record(references, driver, options, row)  # hashes the driver: after what is too large was refused
         needs_pose = motion.track is not None and options.align != "off"
         reference = _portrait(references, options, work) if needs_pose else Portrait(Pose(), pictures[0].size)
     if needs_pose or motion.pictures is not None:
-        work.say(f"note: poses found by {about['detector']}")
+        work.say(f"note: poses found by {recorded['detector']}")
     track = None if motion.track is None else _fitted(motion, motion.track, reference, options, work)
-    return Inputs(options, row, pictures, motion, track, about)
+    return Inputs(options, row, pictures, motion, track, recorded)
 
 
-def _about(references: Paths, driver: str, options: AnimateOptions, row: Preset) -> dict[str, Any]:
-    return {
-        "magicpose": __version__,
-        "weights": _weights_stamp(find_model(options.model)),
-        "references": [Path(path).name for path in references],
-        "references_sha256": hash_files(Path(path) for path in references),
-        "driver": Path(driver).name,
-        "driver_sha256": fingerprint(driver),
-        **options.recorded(row),
-        "detector": choose_detector(options.driver.detector),
-    }
-
-
-def _weights_stamp(folder: Path) -> list[list[Any]]:
-    """Names, sizes and dates of a model's weights and own settings: enough to notice that they were replaced."""
-    files = sorted([*folder.glob("*/*.safetensors"), *folder.glob("model_index.json")])
-    return [[str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+def _record(references: Paths, driver: str, options: AnimateOptions, row: Preset) -> dict[str, Any]:
+    used = options.recorded(row) | {"detector": choose_detector(options.driver.detector)}
+    return record(
+        synthetic=True,
+        weights=stamp_files(find_model(options.model), _WEIGHTS),
+        references=[Path(path).name for path in references],
+        references_sha256=hash_files(Path(path) for path in references),
+        driver=Path(driver).name,
+        driver_sha256=hash_source(driver),
+        **used,
+    )
 
 
 def _portrait(references: Paths, options: AnimateOptions, work: Work) -> Portrait:

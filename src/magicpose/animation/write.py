@@ -18,14 +18,14 @@ from magicpose.progress import Progress
 
 
 def write_output(shot: Shot, job: Job, output: Path, progress: Progress) -> None:
-    """Writes `output` whole or not at all; its metadata are `Inputs.about`."""
+    """Writes `output` whole or not at all; its metadata are `Inputs.record`."""
     motion, options = shot.inputs.motion, shot.options
     frames: Iterator[Frame] = (np.asarray(job.load_frame(index)) for index in range(job.frames))
     if options.grid:
         frames = _side_by_side(frames, shot)
-    about: dict[str, Any] = {name: value for name, value in shot.inputs.about.items() if name != "weights"}
-    about[TILES] = job.marked(TILES)
-    with VideoWriter(output, motion.fps, audio=motion.audio, metadata=about, overwrite=options.overwrite) as writer:
+    kept: dict[str, Any] = {name: value for name, value in shot.inputs.record.items() if name != "weights"}
+    metadata = kept | {TILES: job.marked(TILES)}
+    with VideoWriter(output, motion.fps, audio=motion.audio, metadata=metadata, overwrite=options.overwrite) as writer:
         for index, frame in enumerate(frames):
             writer.write(frame)
             progress(index + 1, job.frames)

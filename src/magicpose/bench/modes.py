@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from magicpose.acceleration.arithmetic import Arithmetic, use_arithmetic
-from magicpose.acceleration.compiling import compile_networks
+from magicpose.acceleration.compiling import compile_blocks
 from magicpose.bench.stack import Stack
 
 
@@ -61,5 +61,5 @@ def prepared(mode: Mode, stack: Stack) -> Iterator[Stack]:
             network.to(dtype=mode.dtype, memory_format=torch.channels_last if mode.channels_last else None)
     with use_arithmetic(mode.arithmetic, stack.model, stack.vae):
         if mode.compiled:
-            compile_networks(stack.model)
+            compile_blocks(stack.model)
         yield stack

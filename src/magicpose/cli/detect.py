@@ -47,7 +47,7 @@ class Options:
 def run(options: Options) -> None:
     from magicpose.cli.bars import Bars
     from magicpose.media import check_output
-    from magicpose.pose.detection.detect import choose_detector
+    from magicpose.pose.detection.detectors import choose_detector
     from magicpose.pose.documents.document import save_people
     from magicpose.pose.drawing.previews import write_overlay
     from magicpose.pose.retargeting.repair import repair

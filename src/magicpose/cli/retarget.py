@@ -54,7 +54,7 @@ def run(options: Options) -> None:
     from magicpose.cli.bars import Bars
     from magicpose.errors import UserError
     from magicpose.media import check_output
-    from magicpose.pose.detection.detect import choose_detector
+    from magicpose.pose.detection.detectors import choose_detector
     from magicpose.pose.documents.document import save_people
     from magicpose.pose.retargeting.fit import FitOptions, fit_motion
     from magicpose.pose.retargeting.repair import RepairOptions

@@ -85,6 +85,6 @@ def _blur(values: NDArray[np.float64]) -> NDArray[np.float64]:
     taps = np.exp(-((np.arange(11) - 5) ** 2) / 4.5)
     taps /= taps.sum()
     for axis in (0, 1):
-        moved = [np.roll(values, shift, axis) * tap for shift, tap in zip(range(-5, 6), taps)]
+        moved = [np.roll(values, shift, axis) * tap for shift, tap in zip(range(-5, 6), taps, strict=True)]
         values = np.sum(moved, axis=0)
     return values

@@ -9,7 +9,7 @@ from magicpose.media.decode import Frame
 from magicpose.media.files import MediaWarning, check_output
 from magicpose.media.formats import FORMATS
 from magicpose.media.frames import PICTURE_FPS, FrameSource, open_frames
-from magicpose.media.grid import contact_sheet, grid
+from magicpose.media.grid import grid
 from magicpose.media.image import (
     IMAGE_SUFFIXES,
     MAX_PIXELS,
@@ -20,6 +20,7 @@ from magicpose.media.image import (
     write_image,
 )
 from magicpose.media.metadata import read_metadata
+from magicpose.media.sheets import contact_sheet
 from magicpose.media.video_in import VideoInfo, exact_fps, probe, read_video
 from magicpose.media.video_out import VideoWriter, write_video
 

@@ -91,7 +91,10 @@ class MotionModules(nn.Module):
 
 def _sites(unet: Any, adapter: Any) -> Iterator[tuple[nn.Module, nn.Module]]:
     """(module of the UNet, temporal module that follows it), in the order of the forward pass."""
-    pairs = [*zip(unet.down_blocks, adapter.down_blocks), *zip(unet.up_blocks, adapter.up_blocks)]
+    pairs = [
+        *zip(unet.down_blocks, adapter.down_blocks, strict=False),
+        *zip(unet.up_blocks, adapter.up_blocks, strict=False),
+    ]
     if adapter.mid_block is not None:
         pairs.append((unet.mid_block, adapter.mid_block))
     same_levels = len(unet.down_blocks) == len(adapter.down_blocks)
@@ -103,7 +106,7 @@ def _sites(unet: Any, adapter: Any) -> Iterator[tuple[nn.Module, nn.Module]]:
                 f"motion modules of widths {list(widths[1])} do not fit a UNet of widths {list(widths[0])}: "
                 "take modules trained on this base"
             )
-        yield from zip(before, motion.motion_modules)
+        yield from zip(before, motion.motion_modules, strict=True)
 
 
 def _hook(motion: nn.Module, clip_frames: int | None) -> Any:

@@ -12,12 +12,12 @@ from diffusers import DiffusionPipeline, UNet2DConditionModel
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
 
 from magicpose.acceleration.arithmetic import Arithmetic, use_arithmetic
-from magicpose.acceleration.compiling import compile_networks, restore_networks
+from magicpose.acceleration.compiling import compile_blocks, restore_blocks
 from magicpose.acceleration.offload import offload
 from magicpose.acceleration.replacement import Replacement
 from magicpose.checkpoints.index import PAPER_GUIDANCE, PAPER_TEMPERATURE, ModelSettings
 from magicpose.checkpoints.parts import Parts
-from magicpose.errors import UserError
+from magicpose.errors import UserError, require
 from magicpose.networks.autoencoder import stride
 from magicpose.networks.model import MagicPoseModel
 
@@ -112,7 +112,7 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
     def detach(self) -> UNet2DConditionModel:
         """Gives the base UNet back with the layers and attention processors it had; `attach` plugs in again."""
         self.set_arithmetic("plain")
-        restore_networks(self.model)
+        restore_blocks(self.model)
         return self.model.detach()
 
     # ---- where and how ----------------------------------------------------------------------------------------
@@ -157,13 +157,13 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         self.set_arithmetic(self._arithmetic)
 
     def compile(self, backend: str = "inductor") -> None:
-        """`torch.compile` for what runs once per step and frame, see `compile_networks`; the first call takes long.
+        """`torch.compile` for what runs once per step and frame, see `compile_blocks`; the first call takes long.
 
         UserError without a C++ compiler, or with other than plain arithmetic.
         """
         if self._arithmetic != "plain":
             raise UserError(f"compiling is for plain arithmetic: leave out one of compiling and {self._arithmetic}")
-        compile_networks(self.model, backend)
+        compile_blocks(self.model, backend)
         self._compiled = True
 
     # ---- memory -----------------------------------------------------------------------------------------------
@@ -226,10 +226,16 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         diffusers' sliced processors would take the place of ours, and lose the reference.
         """
 
-    def load_lora_weights(self, *args: Any, **kwargs: Any) -> None:
-        """As for a Stable Diffusion pipeline; needs peft. The appearance branch is left alone."""
+    def load_lora_weights(self, source: Any, adapter_name: str | None = None, **settings: Any) -> None:
+        """A LoRA or DoRA beside the weights, all of it or a `UserError` (see `plug_in_lora`); needs peft.
+
+        `source`: a file, a folder, or a state dict. The appearance branch is left alone.
+        """
+        require("peft")
+        from magicpose.checkpoints.original.lora_plugged import plug_in_lora
+
         with self._own_layers():
-            super().load_lora_weights(*args, **kwargs)
+            plug_in_lora(self, source, adapter_name, **settings)
 
     def unload_lora_weights(self) -> None:
         """The base as it was."""

@@ -156,12 +156,14 @@ class MagicPosePipeline(PipelineStages):
         template = self._scheduler(scheduler)
         with Steps(self, template, steps, frames, chosen, progress) as run:
             run.listen(callback_on_step_end, callback_on_step_end_tensor_inputs)
-            told = SamplerOptions(generators[0].initial_seed(), run.guidance, plan or FramePlan(), run.progress)
-            clean = self.denoise(given, maps, steps, template, told, run.on_step)
+            options = SamplerOptions(
+                generators[0].initial_seed(), run.guidance, plan or FramePlan(), run.progress, on_step=run.on_step
+            )
+            clean = self.denoise(given, maps, steps, template, options)
         clock.append(time.perf_counter())
         painted = clean if output_type == "latent" else as_frames(self._decoded(clean, BATCH), output_type)
         clock.append(time.perf_counter())
-        timings = dict(zip(("prepare", "denoise", "decode"), np.diff(clock).tolist()))
+        timings = dict(zip(("prepare", "denoise", "decode"), np.diff(clock).tolist(), strict=True))
         out = PipelineOutput(painted, maps, timings)
         return out if return_dict else out.to_tuple()
 

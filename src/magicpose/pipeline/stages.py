@@ -19,7 +19,7 @@ from magicpose.pipeline.output import Conditions, Maps, Poses, as_pil, pose_maps
 from magicpose.pipeline.parts import PipelineParts
 from magicpose.pipeline.steps import draw_noise
 from magicpose.sampling.loop import sample_groups
-from magicpose.sampling.options import SamplerOptions, StepHook
+from magicpose.sampling.options import SamplerOptions
 
 
 class PipelineStages(PipelineParts):
@@ -57,10 +57,9 @@ class PipelineStages(PipelineParts):
         steps: int,
         scheduler: str | Any = None,
         options: SamplerOptions | None = None,
-        on_step: StepHook | None = None,
     ) -> Tensor:
         """Clean latents [F, C, h, w] for the pose maps [F, H, W, 3] of a clip; see `sample`."""
-        groups = self.denoise_groups(conditions, maps, steps, scheduler, options, on_step)
+        groups = self.denoise_groups(conditions, maps, steps, scheduler, options)
         return torch.cat([latents for _, latents in groups])
 
     def denoise_groups(
@@ -70,7 +69,6 @@ class PipelineStages(PipelineParts):
         steps: int,
         scheduler: str | Any = None,
         options: SamplerOptions | None = None,
-        on_step: StepHook | None = None,
     ) -> Iterator[tuple[slice, Tensor]]:
         """`denoise`, one group of `FramePlan.groups` after the other; see `sample_groups`.
 
@@ -91,7 +89,6 @@ class PipelineStages(PipelineParts):
             self.settings.guidance_scale,
             self._scheduler(scheduler),
             options,
-            on_step,
         )
 
     @torch.no_grad()
@@ -121,8 +118,13 @@ class PipelineStages(PipelineParts):
         noise = draw_noise(shape, generators, latents, temperature).to(self.device, self.dtype)
         placed = [canvas.place(picture.size).apply(picture.convert("RGB")) for picture in pictures]
         references = [self._encode(picture, generators[0]) for picture in placed]
-        context = encode_text(self.text_encoder, self.tokenizer, [prompt], self.device)
-        return Conditions(noise, references, context.to(self.device, self.dtype))
+        return Conditions(noise, references, self.text_states(prompt))
+
+    @torch.no_grad()
+    def text_states(self, prompt: str) -> Tensor:
+        """CLIP's last hidden states of the padded prompt: [1, S, D]."""
+        states = encode_text(self.text_encoder, self.tokenizer, [prompt], self.device)
+        return states.to(self.device, self.dtype)
 
     def _encode(self, picture: Image.Image, generator: torch.Generator) -> Tensor:
         pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].to(self.device)

@@ -32,7 +32,7 @@ def mask_parts(
     drawn = draw_hidden(rng, 1, face_prob, hand_prob)[0]
     hidden: dict[str, Points] = {
         name: np.zeros((count, 3), np.float32)
-        for name, count, hide in zip(("left_hand", "right_hand", "face"), (N_HAND, N_HAND, N_FACE), drawn)
+        for name, count, hide in zip(("left_hand", "right_hand", "face"), (N_HAND, N_HAND, N_FACE), drawn, strict=True)
         if hide
     }
     if isinstance(pose, PoseTrack):

@@ -104,7 +104,7 @@ def _distances(before: Points, now: Sequence[Points]) -> list[float]:
     total, count = (apart * common).sum(axis=1), common.sum(axis=1)
     seen = before[before[:, 2] > 0, :2]
     size = max(float(np.hypot(*np.ptp(seen, axis=0))), 1.0) if len(seen) else 1.0
-    return [t / c / size if c else np.inf for t, c in zip(total.tolist(), count.tolist())]
+    return [t / c / size if c else np.inf for t, c in zip(total.tolist(), count.tolist(), strict=True)]
 
 
 def pick_person(people: Mapping[int, PoseTrack], person: PersonChoice = "largest") -> PoseTrack:

@@ -27,7 +27,7 @@ from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.motion import MotionModules
 from magicpose.networks.schedule import NoiseSchedule, make_scheduler
 from magicpose.sampling.guidance import Guidance
-from magicpose.sampling.options import SamplerOptions, StepHook, StopSampling
+from magicpose.sampling.options import SamplerOptions, StopSampling
 from magicpose.sampling.windows import Window, frame_groups, window_schedule
 
 Bank = dict[str, Tensor]
@@ -44,7 +44,6 @@ def sample(
     guidance_scale: float = 7.0,
     scheduler: str | Any = "ddim",
     options: SamplerOptions | None = None,
-    on_step: StepHook | None = None,
 ) -> Tensor:
     """Denoises a clip; returns clean latents [F, 4, h, w], in the dtype of `noise`.
 
@@ -55,11 +54,10 @@ def sample(
         pose: [F, 3, s*h, s*w] in [0, 1], or None for appearance alone.
         context: text states [1, S, D] or [F, S, D], the same in both halves of the guidance.
         scheduler: a name in `SCHEDULERS`, or a diffusers scheduler (used as a template, never changed).
-        options: seed, guidance interval, how the frames share the work, listeners.
-        on_step: called after every step; it may change the latents and may stop, see `StepHook`.
+        options: seed, guidance interval, how the frames share the work, hooks and listeners.
     """
     inputs = (model, noise, reference_latents, pose, context)
-    groups = sample_groups(*inputs, steps, guidance_scale, scheduler, options, on_step)
+    groups = sample_groups(*inputs, steps, guidance_scale, scheduler, options)
     return torch.cat([latents for _, latents in groups])
 
 
@@ -73,7 +71,6 @@ def sample_groups(
     guidance_scale: float = 7.0,
     scheduler: str | Any = "ddim",
     options: SamplerOptions | None = None,
-    on_step: StepHook | None = None,
 ) -> Iterator[tuple[slice, Tensor]]:
     """`sample`, one group of `FramePlan.groups` after the other: yields its frames and their clean latents.
 
@@ -101,7 +98,7 @@ def sample_groups(
         {} if len(groups) > 1 else None,
     )
     for span in groups:
-        latents, stopped = clip.denoise(span, on_step)
+        latents, stopped = clip.denoise(span)
         yield span, latents.to(noise.dtype)
         if stopped:
             return
@@ -124,9 +121,9 @@ class _Clip:
     banks: dict[float, Bank] | None
 
     @torch.no_grad()
-    def denoise(self, span: slice, on_step: StepHook | None) -> tuple[Tensor, bool]:
-        """All steps for the frames of `span`: float32 latents [count, 4, h, w], and whether `on_step` ended them."""
-        scheduler = copy.deepcopy(self.scheduler)
+    def denoise(self, span: slice) -> tuple[Tensor, bool]:
+        """All steps for the frames of `span`: float32 latents [count, 4, h, w], and whether the hook ended them."""
+        scheduler, on_step = copy.deepcopy(self.scheduler), self.options.on_step
         scheduler.set_timesteps(self.steps, device=self.noise.device)
         latents = (self.noise if len(self.noise) == 1 else self.noise[span]).float() * scheduler.init_noise_sigma
         group = _Group(span, self._hints(span), self.options.seed)

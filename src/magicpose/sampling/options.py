@@ -38,6 +38,7 @@ class SamplerOptions:
         progress: called with (frame-steps done, in all), counted over the whole clip.
         on_estimate: receives, after every step of a group, the float32 latents [frames, 4, h, w] it would end with if
             the prediction were right (`LatentPreview` makes pictures of them).
+        on_step: called after every step; it may change the latents and may stop, see `StepHook`.
     """
 
     seed: int = 0
@@ -45,3 +46,4 @@ class SamplerOptions:
     plan: FramePlan = field(default_factory=FramePlan)
     progress: Progress | None = None
     on_estimate: Callable[[Tensor], None] | None = None
+    on_step: StepHook | None = None

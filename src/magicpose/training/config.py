@@ -215,7 +215,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         kinds = [arguments[0]] * len(items) if arguments[-1] is Ellipsis else list(arguments)
         if len(kinds) != len(items):
             raise UserError(f"{where} takes {len(kinds)} values, got {value!r}")
-        return tuple(_convert(kind, item, where) for kind, item in zip(kinds, items))
+        return tuple(_convert(kind, item, where) for kind, item in zip(kinds, items, strict=True))
     if hint is Path and isinstance(value, (str, Path)):
         return Path(value)
     if hint is float and isinstance(value, str):  # YAML 1.1 reads 1e-4 as a string

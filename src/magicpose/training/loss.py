@@ -70,7 +70,7 @@ def face_crops(images: Tensor, keypoints: Tensor, side_px: int) -> Tensor:
     """
     height, width = images.shape[-2:]
     crops = []
-    for image, points in zip(images, keypoints):
+    for image, points in zip(images, keypoints, strict=True):
         face = points[FACE][points[FACE, 2] > 0, :2]
         (cx, cy), side = (width / 2, height / 2), float(side_px)
         if len(face):

@@ -29,7 +29,7 @@ class ShiftTolerantLPIPS(nn.Module):
         self.register_buffer("shift", state["scaling_layer.shift"])
         self.register_buffer("scale", state["scaling_layer.scale"])
         self.convolutions = nn.ModuleList()
-        for name, padding in zip(_CONVOLUTIONS, _PADDING):
+        for name, padding in zip(_CONVOLUTIONS, _PADDING, strict=True):
             weight = state[f"net.{name}.weight"]
             layer = nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[2], padding=padding)
             layer.load_state_dict({"weight": weight, "bias": state[f"net.{name}.bias"]})
@@ -42,7 +42,7 @@ class ShiftTolerantLPIPS(nn.Module):
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """[B, 3, H, W] twice -> [B]"""
         distance = torch.zeros(len(first), device=first.device)
-        for head, a, b in zip(self.heads, self._features(first), self._features(second)):
+        for head, a, b in zip(self.heads, self._features(first), self._features(second), strict=True):
             difference = (F.normalize(a, eps=1e-10) - F.normalize(b, eps=1e-10)).square()
             distance = distance + F.conv2d(difference, head).mean(dim=(1, 2, 3))
         return distance

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from magicpose.files import replacing
+from magicpose.media.sheets import row, stack
 from magicpose.networks.latents import decode, encode
 from magicpose.sampling.loop import sample
 from magicpose.training.config import TrainConfig
@@ -86,7 +86,8 @@ def _errors(suffix: str, result: Tensor, truth: Tensor) -> dict[str, float]:
 
 def _write_sheet(rows: list[Tensor], path: Path) -> None:
     """Rows of [N, 3, H, W] in [-1, 1], one under the other."""
-    grid = torch.cat([torch.cat(list(row.cpu()), dim=2) for row in rows], dim=1)
-    pixels = ((grid * 127.5 + 127.5).round().clamp(0, 255)).to(torch.uint8).permute(1, 2, 0).numpy()
+    pixels = [
+        (tensor.cpu() * 127.5 + 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy() for tensor in rows
+    ]
     with replacing(path) as draft:
-        Image.fromarray(pixels).save(draft, format="PNG")
+        stack([row(list(pictures), gap_px=0) for pictures in pixels], gap_px=0).save(draft, format="PNG")

@@ -14,7 +14,7 @@ from tiny_lora import PLAIN, unet
 from magicpose.checkpoints.original.dialects import canonical, from_ema
 from magicpose.checkpoints.original.export import export_original
 from magicpose.checkpoints.original.lora import merge_lora
-from magicpose.checkpoints.original.read import Components
+from magicpose.checkpoints.parts import Parts
 from magicpose.errors import UserError
 
 shapes = st.tuples(st.lists(st.booleans(), min_size=1, max_size=4), st.integers(1, 3))
@@ -48,7 +48,7 @@ def networks(shape: Any) -> dict[str, Any]:
 def test_diffusers_names_lead_to_the_originals(shape: Any, part: str) -> None:
     module = networks(shape)[part]
     renamed, names = canonical(module.state_dict(), "x")
-    wanted = set(export_original(Components(**{part: module}, unused={})))
+    wanted = set(export_original(Parts(**{part: module}, unused={})))
     assert set(renamed) == wanted
     assert {names.get(name, name) for name in renamed} == set(module.state_dict())
 
@@ -56,7 +56,7 @@ def test_diffusers_names_lead_to_the_originals(shape: Any, part: str) -> None:
 @settings(max_examples=5, deadline=None)
 @given(shapes)
 def test_an_ema_copy_is_spelt_back(shape: Any) -> None:
-    state = export_original(Components(unet=networks(shape)["unet"], unused={}))
+    state = export_original(Parts(unet=networks(shape)["unet"], unused={}))
     for key in state:
         bare = key.removeprefix("model.diffusion_model.")
         assert from_ema("model_ema.diffusion_model" + bare.replace(".", "")) == bare
@@ -67,7 +67,7 @@ def test_an_ema_copy_is_spelt_back(shape: Any) -> None:
 @settings(max_examples=10, deadline=None)
 @given(shapes)
 def test_the_originals_own_names_stay(shape: Any) -> None:
-    state = export_original(Components(**networks(shape), unused={}))
+    state = export_original(Parts(**networks(shape), unused={}))
     renamed, names = canonical(state, "x")
     assert list(renamed) == list(state) and not names
 

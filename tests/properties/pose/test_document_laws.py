@@ -56,7 +56,7 @@ def test_a_document_gives_back_what_was_saved(folder: Path, seed: int, frames: i
     save_people(folder / "a.pose.json", tracks, overwrite=True)
     loaded = load_people(folder / "a.pose.json")
     assert len(loaded) == people
-    for before, after in zip(tracks, loaded):
+    for before, after in zip(tracks, loaded, strict=True):
         assert (after.size, after.fps, after.source) == (before.size, before.fps, before.source)
         assert (after.stacked() == rounded(before)).all()
     save_people(folder / "b.pose.json", loaded, overwrite=True)
@@ -82,7 +82,7 @@ def test_formats_of_others_give_back_what_they_can_hold(
     save_people(path, tracks, overwrite=True, layout=layout)
     loaded = load_people(path, fps=29.97)
     assert len(loaded) == people
-    for before, after in zip(tracks, loaded):
+    for before, after in zip(tracks, loaded, strict=True):
         kept = np.ones(130, bool)
         kept[[1, 128, 129]] = layout != "coco-wholebody"  # no neck and no pupils there
         assert (after.size, after.fps, len(after)) == (before.size, before.fps, len(before))

@@ -48,7 +48,7 @@ def oracle(pose: Pose, size: int, samples: int) -> np.ndarray:
         paint((x - point[0]) ** 2 + (y - point[1]) ** 2 <= (radius * k) ** 2, colour)
 
     seen = [point[2] >= 0.3 for point in pose.body]
-    for (i, j), colour in zip(PAIRS, RAINBOW):
+    for (i, j), colour in zip(PAIRS, RAINBOW, strict=False):
         if seen[i] and seen[j]:
             p, q = pose.body[i, :2].astype(float), pose.body[j, :2].astype(float)
             angle, middle = np.arctan2(*(q - p)[::-1]), (p + q) / 2
@@ -56,7 +56,7 @@ def oracle(pose: Pose, size: int, samples: int) -> np.ndarray:
             v = (y - middle[1]) * np.cos(angle) - (x - middle[0]) * np.sin(angle)
             a = np.linalg.norm(q - p) / 2 + 0.6 * k
             paint((u / a) ** 2 + (v / (4.6 * k)) ** 2 <= 1, 0.6 * colour)
-    for point, colour, there in zip(pose.body, RAINBOW, seen):
+    for point, colour, there in zip(pose.body, RAINBOW, seen, strict=True):
         if there:
             disc(point, 4, colour)
     for hand in (pose.left_hand, pose.right_hand):
@@ -105,14 +105,14 @@ def opencv_map(pose: Pose, size: int) -> np.ndarray:
         np.where(part[:, 2:] >= 0.3, part[:, :2] * 604 / size, np.nan)
         for part in (pose.body, pose.left_hand, pose.right_hand, pose.face)
     )
-    for (i, j), colour in zip(PAIRS, RAINBOW):
+    for (i, j), colour in zip(PAIRS, RAINBOW, strict=False):
         if np.isfinite(body[[i, j]]).all():
             (y0, y1), (x0, x1) = body[[i, j], 1], body[[i, j], 0]
             middle, angle = (int((x0 + x1) / 2), int((y0 + y1) / 2)), np.degrees(np.arctan2(y0 - y1, x0 - x1))
             axes = (int(np.hypot(x0 - x1, y0 - y1) / 2), 4)
             cv2.fillConvexPoly(canvas, cv2.ellipse2Poly(middle, axes, int(angle), 0, 360, 1), colour.tolist())
     canvas = (canvas * 0.6).astype(np.uint8)
-    dots = [(point, 4, colour) for point, colour in zip(body, RAINBOW)]
+    dots = [(point, 4, colour) for point, colour in zip(body, RAINBOW, strict=True)]
     for hand in hands:
         for n, (i, j) in enumerate(BONES):
             if np.isfinite(hand[[i, j]]).all():

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from magicpose.acceleration.compiling import compile_networks, restore_networks
+from magicpose.acceleration.compiling import compile_blocks, restore_blocks
 from magicpose.bench.measure import psnr, time_fast
 from magicpose.bench.stack import build_stack, make_inputs
 from magicpose.errors import UserError
@@ -71,13 +71,13 @@ def test_every_self_attention_of_a_full_stack_may_have_its_own_graph() -> None:
     inputs = make_inputs(stack, 64, 1)
     plain = time_fast(stack, inputs, 7.0).guided
     before = compiled_graphs()
-    compile_networks(stack.model, backend="eager")
+    compile_blocks(stack.model, backend="eager")
     assert psnr(time_fast(stack, inputs, 7.0).guided, plain) > 100
     first = compiled_graphs()
     assert first - before > 16  # more than torch allows of itself, and none was given up
     time_fast(stack, inputs, 7.0)
     assert compiled_graphs() == first
-    restore_networks(stack.model)
+    restore_blocks(stack.model)
     assert torch.equal(time_fast(stack, inputs, 7.0).guided, plain)
 
 
@@ -100,11 +100,11 @@ def test_kernels_are_kept_in_the_cache_folder(tmp_path: Path, monkeypatch: pytes
     stack = build_stack("tiny", "meta")
     monkeypatch.setenv("MAGICPOSE_CACHE", str(tmp_path))
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
-    compile_networks(stack.model, backend="eager")
+    compile_blocks(stack.model, backend="eager")
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "kernels")
     elsewhere = str(tmp_path / "elsewhere")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", elsewhere)
-    compile_networks(stack.model, backend="eager")
+    compile_blocks(stack.model, backend="eager")
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == elsewhere
 
 
@@ -113,7 +113,7 @@ def test_torchs_own_default_is_not_taken_for_the_users_wish(tmp_path: Path, monk
 
     monkeypatch.setenv("MAGICPOSE_CACHE", str(tmp_path))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", default_cache_dir())  # as importing parts of torch leaves it
-    compile_networks(build_stack("tiny", "meta").model, backend="eager")
+    compile_blocks(build_stack("tiny", "meta").model, backend="eager")
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "kernels")
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from magicpose.animation.drivers import DriverOptions, fingerprint, looks_like_map, read_driver, resample
+from magicpose.animation.drivers import DriverOptions, looks_like_map, read_driver, resample
 from magicpose.errors import UserError
 from magicpose.media import write_video
 from magicpose.pose.documents.document import save_people
@@ -135,15 +135,3 @@ def test_resampling_keeps_time_and_stays_between_neighbours(frames: int, fps: fl
     assert len(out) == max(1, round(frames / fps * wanted))
     expected = np.minimum(np.arange(len(out)) / wanted * fps, frames - 1)
     assert np.allclose(out.stacked()[:, 0, 0], expected, atol=1e-3)
-
-
-def test_fingerprints_follow_the_content(tmp_path: Path) -> None:
-    first, second = tmp_path / "a.png", tmp_path / "b.png"
-    first.write_bytes(b"x")
-    second.write_bytes(b"x")
-    assert fingerprint(str(first)) == fingerprint(str(second))
-    second.write_bytes(b"y")
-    assert fingerprint(str(first)) != fingerprint(str(second))
-    before = fingerprint(str(tmp_path))
-    first.write_bytes(b"z")
-    assert before != fingerprint(str(tmp_path))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from magicpose.animation.latent_preview import LatentPreview, contact_sheet
+from magicpose.animation.latent_preview import LatentPreview
 from magicpose.networks.schedule import NoiseSchedule, make_scheduler
 
 
@@ -22,14 +22,6 @@ def test_a_linear_autoencoder_is_seen_through() -> None:
     assert [picture.size for picture in drawn] == [(8, 6)] * 2
     for shown, wanted in zip(drawn, pictures, strict=True):
         assert np.abs(np.asarray(shown).astype(int) - np.asarray(wanted)).max() <= 4
-
-
-@pytest.mark.parametrize(("count", "shape"), [(1, (1024, 768)), (3, (1024, 768)), (16, (1024, 768)), (5, (1020, 510))])
-def test_sheets(count: int, shape: tuple[int, int]) -> None:
-    pictures = [Image.new("RGB", (4, 3), (10 * index, 0, 255)) for index in range(count)]
-    sheet = contact_sheet(pictures)
-    assert sheet.size == shape
-    assert sheet.getpixel((3, 3)) == (0, 0, 255)
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])

@@ -12,7 +12,7 @@ from tiny_originals import parts
 from torch import Tensor
 
 from magicpose.checkpoints.original.export import export_original
-from magicpose.checkpoints.original.read import Components
+from magicpose.checkpoints.parts import Parts
 
 State = dict[str, Tensor]
 
@@ -23,7 +23,7 @@ def networks() -> dict[str, Any]:
 
 
 def original(*names: str) -> State:
-    return export_original(Components(**{name: networks()[name] for name in names}))
+    return export_original(Parts(**{name: networks()[name] for name in names}))
 
 
 def base() -> State:
@@ -35,7 +35,7 @@ def network(part: str) -> State:
     return dict(networks()[part].state_dict())
 
 
-def same_networks(found: Components, names: str) -> None:
+def same_networks(found: Parts, names: str) -> None:
     assert set(found.present()) == set(names.split())
     for name, module in found.present().items():
         mine, theirs = module.state_dict(), networks()[name].state_dict()

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from magicpose.checkpoints.folder import read_folder, write_folder
 from magicpose.checkpoints.original.export import export_original
-from magicpose.checkpoints.original.read import Components, load_components
+from magicpose.checkpoints.original.read import load_components
+from magicpose.checkpoints.parts import Parts
 from magicpose.errors import UserError
 
 State = dict[str, Tensor]
@@ -109,7 +110,7 @@ def test_wrappers(wrapper: str, tmp_path: Path) -> None:
 
 def test_old_attention_in_a_folder(tmp_path: Path) -> None:
     """The VAE of the Hub's Stable Diffusion 1.5 folder."""
-    write_folder(Components(vae=networks()["vae"]), tmp_path / "model", {}, "")
+    write_folder(Parts(vae=networks()["vae"]), tmp_path / "model", {}, "")
     save(old_attention(network("vae")), tmp_path / "model/vae/diffusion_pytorch_model.safetensors")
     same_networks(read_folder(tmp_path / "model"), "vae")
     same_networks(read_folder(tmp_path / "model/vae"), "vae")
@@ -117,7 +118,7 @@ def test_old_attention_in_a_folder(tmp_path: Path) -> None:
 
 def test_text_encoders_in_a_folder(tmp_path: Path) -> None:
     """Nested under `text_model` as older transformers write it, with the numbers that are no weights."""
-    write_folder(Components(text_encoder=networks()["text_encoder"]), tmp_path / "model", {}, "")
+    write_folder(Parts(text_encoder=networks()["text_encoder"]), tmp_path / "model", {}, "")
     weights = tmp_path / "model/text_encoder/model.safetensors"
     same_networks(read_folder(tmp_path / "model"), "text_encoder")
     nested = {f"text_model.{key.removeprefix('text_model.')}": v for key, v in network("text_encoder").items()}

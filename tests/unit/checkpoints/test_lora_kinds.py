@@ -18,6 +18,7 @@ from magicpose.checkpoints.original.lora_settings import adapter_file, read_stre
 from magicpose.errors import UserError
 
 peft = pytest.importorskip("peft", reason="the oracle of these tests is PEFT")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # PEFT remarks on how it saves
 
 State = dict[str, Tensor]
 BLOCK = "down_blocks.0.attentions.0.transformer_blocks.0"

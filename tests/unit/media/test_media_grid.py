@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from magicpose.media import contact_sheet, grid
+from magicpose.media import grid
 from media_clips import Frame, number_of, numbered
 
 
@@ -48,19 +48,3 @@ def test_as_many_labels_as_columns() -> None:
         list(grid([numbered(1)], ["a", "b"]))
     with pytest.raises(ValueError, match="columns"):
         list(grid([]))
-
-
-def test_contact_sheets_show_first_to_last() -> None:
-    sheet = np.asarray(contact_sheet([[numbered(k) for k in range(29)], [numbered(200)]], count=5))
-    assert sheet.shape == (48 * 2 + 4, 64 * 5 + 16, 3)
-    assert [number_of(cell) for cell in cells(sheet[:48], [64] * 5)] == [0, 7, 14, 21, 28]
-    assert number_of(sheet[52:, :64]) == 200
-    assert (sheet[52:, 68:] == 255).all()
-
-
-def test_contact_sheets_with_labels() -> None:
-    rows = [[numbered(1)], [numbered(2)]]
-    sheet = contact_sheet(rows, ["one", "two"])
-    assert sheet.height > contact_sheet(rows).height
-    with pytest.raises(ValueError, match="labels"):
-        contact_sheet(rows, ["one"])

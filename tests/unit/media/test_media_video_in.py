@@ -107,7 +107,10 @@ def test_a_phone_held_upright(tmp_path: Path) -> None:
     frame = next(media.read_video(path))
     assert frame.shape == upright.shape
     corners = frame[8, 8], frame[8, -9], frame[-9, 8]
-    assert all(np.abs(corner.astype(int) - colour).max() < 30 for corner, colour in zip(corners, (RED, GREEN, BLUE)))
+    assert all(
+        np.abs(corner.astype(int) - colour).max() < 30
+        for corner, colour in zip(corners, (RED, GREEN, BLUE), strict=True)
+    )
 
 
 @pytest.mark.parametrize("shape,size", [(Fraction(12, 11), (70, 48)), (Fraction(1, 2), (64, 96))])

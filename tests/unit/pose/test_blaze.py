@@ -48,7 +48,7 @@ def _naive_decode(
 ) -> list[tuple[float, list[float]]]:
     """Every answer in turn, all of the input's side as unit; overlapping ones averaged by score."""
     answers = []
-    for values, logit, (ax, ay) in zip(raw / size, logits, anchors):
+    for values, logit, (ax, ay) in zip(raw / size, logits, anchors, strict=True):
         score = 1 / (1 + np.exp(-logit))
         if score >= 0.5:
             x, y, w, h = values[0] + ax, values[1] + ay, values[2], values[3]
@@ -75,7 +75,7 @@ def test_decoding_is_the_naive_loop(seed: int) -> None:
     expected = _naive_decode(raw, logits, anchors, 64)
     found = decode(raw, logits, anchors, 64)
     assert len(found) == len(expected) > 1
-    for detection, (score, row) in zip(found, expected):
+    for detection, (score, row) in zip(found, expected, strict=True):
         assert detection.score == pytest.approx(score, abs=1e-6)
         np.testing.assert_allclose([*detection.box, *detection.keypoints.ravel()], row, atol=1e-5)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import warnings
@@ -15,7 +16,8 @@ from PIL import Image
 import magicpose as mp
 from magicpose.errors import UserError
 from magicpose.media import MediaWarning, write_video
-from magicpose.pose.detection.detect import choose_detector, detect_people
+from magicpose.pose.detection.detect import DetectKeywords, DetectOptions, detect_people
+from magicpose.pose.detection.detectors import choose_detector
 from magicpose.pose.detection.mediapipe.body import MediaPipeDetector
 from magicpose.pose.detection.mediapipe.crop import Frame
 from magicpose.pose.keypoints import Pose
@@ -85,7 +87,7 @@ def test_points_of_the_astronaut_are_where_one_sees_them(astronaut_pose: Pose) -
         for index, label in labels.items():
             assert np.hypot(*(points[index, :2] - label)) < tolerance * EYE_DISTANCE, index
             assert points[index, 2] > 0.3
-    for found, label in zip(astronaut_pose.face[68:, :2], PUPILS):
+    for found, label in zip(astronaut_pose.face[68:, :2], PUPILS, strict=True):
         assert np.hypot(*(found - label)) < 0.05 * EYE_DISTANCE
 
 
@@ -243,3 +245,11 @@ def test_two_people_are_said_unless_one_was_asked_for() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert mp.detect_pose(picture, TwoPeople(), person=0).body[0, 0] == pytest.approx(2, abs=0.1)
+
+
+def test_options_and_keywords_are_the_same() -> None:
+    assert list(DetectKeywords.__annotations__) == [each.name for each in dataclasses.fields(DetectOptions)]
+    with pytest.raises(TypeError, match="max_peple"):
+        mp.detect_poses("clip.mp4", max_peple=2)  # type: ignore[call-arg]
+    with pytest.raises(UserError, match="max_people must be at least 1"):
+        mp.detect_poses("clip.mp4", max_people=0)

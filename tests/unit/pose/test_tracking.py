@@ -24,7 +24,10 @@ def places(track: PoseTrack) -> list[float | None]:
 
 def test_two_people_stay_themselves_however_the_detector_orders_them() -> None:
     left, right = [50 + 5 * n for n in range(8)], [300 - 5 * n for n in range(8)]
-    frames = [[person(a), person(b)] if n % 2 else [person(b), person(a)] for n, (a, b) in enumerate(zip(left, right))]
+    frames = [
+        [person(a), person(b)] if n % 2 else [person(b), person(a)]
+        for n, (a, b) in enumerate(zip(left, right, strict=True))
+    ]
     people = tracks(frames, SIZE, 25.0, "hash")
     assert [places(track) for track in people] == [left, right]
     assert all((track.size, track.fps, track.source) == (SIZE, 25.0, "hash") for track in people)

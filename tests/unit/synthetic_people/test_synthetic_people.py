@@ -78,7 +78,7 @@ def test_visible_keypoints_lie_on_the_canvas_and_on_the_person(framing: str) -> 
     seen = points[points[..., 2] > 0]
     assert (seen[:, :2] >= 0).all() and (seen[:, :2] < SIZE).all()
     covered = []
-    for mask, frame in zip(c.masks, points):
+    for mask, frame in zip(c.masks, points, strict=True):
         x, y = frame[frame[:, 2] > 0, :2].astype(int).T
         covered.append(mask[y, x] > 0)
     assert np.concatenate(covered).mean() > 0.97
@@ -129,7 +129,7 @@ def test_another_person_in_the_same_clip() -> None:
     assert np.abs(a.frames[a.masks == 255].mean(0) - b.frames[b.masks == 255].mean(0)).max() > 3  # not the person
     assert b.attributes["background"] == a.attributes["background"] and b.person_seed == 9 and b.seed == a.seed
     limbs = [(2, 3), (3, 4), (5, 6), (6, 7)]
-    for p, q in zip(a.track.stacked(), b.track.stacked()):
+    for p, q in zip(a.track.stacked(), b.track.stacked(), strict=True):
         for i, j in limbs:
             if min(p[i, 2], p[j, 2], q[i, 2], q[j, 2]) > 0:
                 one, two = p[j, :2] - p[i, :2], q[j, :2] - q[i, :2]
@@ -222,7 +222,7 @@ def test_arms_go_where_the_pose_says_and_feet_stand_on_the_floor(seed: int) -> N
     standing = person.world(poses)
     ankles = [person.place(standing, f"foot.{s}", person.joint(f"foot.{s}"))[0, 2] for s in "LR"]
     rest = [person.joint(f"foot.{s}")[2] for s in "LR"]
-    assert min(a - r for a, r in zip(ankles, rest)) == pytest.approx(0, abs=1e-9)
+    assert min(a - r for a, r in zip(ankles, rest, strict=True)) == pytest.approx(0, abs=1e-9)
 
 
 def test_hands_stay_out_of_the_trunk() -> None:
@@ -249,7 +249,7 @@ def test_places_say_where_on_the_person_a_cell_lies() -> None:
     first, last = shown.track.stacked()[[0, -1]]
     both = (first[:, 2] > 0) & (last[:, 2] > 0) & (np.arange(130) >= 60)  # the face: no other part slides over it
     cells = [(points[both, 1::-1] // 4).astype(int) for points in (first, last)]
-    a, b = (shown.places[frame, rc[:, 0], rc[:, 1]] for frame, rc in zip((0, -1), cells))
+    a, b = (shown.places[frame, rc[:, 0], rc[:, 1]] for frame, rc in zip((0, -1), cells, strict=True))
     apart = np.linalg.norm(a - b, axis=1)
     apart = apart[~np.isnan(apart)]
     assert len(apart) > 30 and np.median(apart) < 0.02

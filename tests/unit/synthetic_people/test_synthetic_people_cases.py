@@ -46,7 +46,7 @@ def test_poses_of_a_cross_case_fit_the_reference_better_than_the_drivers_do() ->
 def test_regions_cover_the_person_and_lie_around_the_face() -> None:
     for case in cases(SETTINGS):
         assert case.regions[PERSON].shape == case.regions[FACE].shape == case.truth.shape[:3]
-        for pose, person, face in zip(case.exact, case.regions[PERSON], case.regions[FACE]):
+        for pose, person, face in zip(case.exact, case.regions[PERSON], case.regions[FACE], strict=True):
             seen = pose.face[pose.face[:, 2] > 0, :2].astype(int)
             assert face[seen[:, 1], seen[:, 0]].all()
             assert person[seen[:, 1], seen[:, 0]].mean() > 0.9

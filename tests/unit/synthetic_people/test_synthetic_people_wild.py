@@ -66,7 +66,7 @@ def test_visible_keypoints_lie_on_the_canvas_and_on_the_person(framing: str) -> 
     seen = points[points[..., 2] > 0]
     assert (seen[:, :2] >= 0).all() and (seen[:, :2] < SIZE).all()
     covered = []
-    for mask, frame in zip(c.masks, points):
+    for mask, frame in zip(c.masks, points, strict=True):
         x, y = frame[frame[:, 2] > 0, :2].astype(int).T
         covered.append(mask[y, x] > 0)
     assert np.concatenate(covered).mean() > 0.97

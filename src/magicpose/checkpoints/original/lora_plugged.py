@@ -33,38 +33,49 @@ class StrictLoader(StableDiffusionPipeline):
     """The stock pipeline, with a `load_lora_weights` that loads all of a file or refuses it."""
 
     def load_lora_weights(self, source: Any, adapter_name: str | None = None, **settings: Any) -> None:
-        """Puts a LoRA or DoRA beside the weights of the networks.
+        """See `plug_in_lora`."""
+        plug_in_lora(self, source, adapter_name, **settings)
 
-        Args:
-            source: a file, a folder that PEFT wrote, or a state dict with kohya's, diffusers' or PEFT's names.
-            adapter_name: PEFT's name for it; None: one is made.
-            settings: as diffusers' `load_lora_into_unet` and `load_lora_into_text_encoder` take them.
 
-        Raises:
-            UserError: a tensor that PEFT cannot hold here, or that no layer takes; the sentence names it.
-        """
-        name, state, strengths = "the LoRA", source, {}
-        if not isinstance(source, Mapping):
-            file = adapter_file(Path(source)) or Path(source)
-            name, state = str(source), read_state_dict(file)
-            strengths = read_strengths(file, list(state))
-        networks = {n: net for n in ("unet", "text_encoder") if (net := getattr(self, n, None)) is not None}
-        found = checked_changes(networks, state, name)
-        plain = [_plain(change, networks, name, ratio_of(change, strengths)) for change in found]
-        if len({"magnitude" in tensors for tensors in plain}) > 1:
-            raise UserError(f"{name}: DoRA in some of its layers only, which PEFT cannot hold; {_MERGE}")
-        for part, network in networks.items():
-            wanted = {
-                f"{part}.{change.path}.{_SPELT[part][kind]}": tensor
-                for change, tensors in zip(found, plain, strict=True)
-                for kind, tensor in tensors.items()
-                if change.part == part
-            }
-            if wanted:
-                getattr(self, f"load_lora_into_{part}")(
-                    wanted, None, network, adapter_name=adapter_name, _pipeline=self, **settings
-                )
-        _check_held(found, plain, networks, name)
+def plug_in_lora(pipe: Any, source: Any, adapter_name: str | None = None, **settings: Any) -> None:
+    """Puts a LoRA or DoRA beside the weights of the UNet and the text encoder of `pipe`; nothing of it is lost.
+
+    Args:
+        pipe: a pipeline with diffusers' `StableDiffusionLoraLoaderMixin`.
+        source: a file, a folder that PEFT or diffusers wrote, or a state dict with kohya's, diffusers' or PEFT's names.
+        adapter_name: PEFT's name for it; None: one is made.
+        settings: as diffusers' `load_lora_into_unet` and `load_lora_into_text_encoder` take them.
+
+    Raises:
+        UserError: a tensor that PEFT cannot hold here, or that no layer takes; the sentence names it.
+    """
+    name, state, strengths = "the LoRA", source, {}
+    if not isinstance(source, Mapping):
+        file = _file_of(Path(source))
+        name, state = str(source), read_state_dict(file)
+        strengths = read_strengths(file, list(state))
+    networks = {n: net for n in ("unet", "text_encoder") if (net := getattr(pipe, n, None)) is not None}
+    found = checked_changes(networks, state, name)
+    plain = [_plain(change, networks, name, ratio_of(change, strengths)) for change in found]
+    if len({"magnitude" in tensors for tensors in plain}) > 1:
+        raise UserError(f"{name}: DoRA in some of its layers only, which PEFT cannot hold; {_MERGE}")
+    for part, network in networks.items():
+        wanted = {
+            f"{part}.{change.path}.{_SPELT[part][kind]}": tensor
+            for change, tensors in zip(found, plain, strict=True)
+            for kind, tensor in tensors.items()
+            if change.part == part
+        }
+        if wanted:
+            load = getattr(pipe, f"load_lora_into_{part}")
+            load(wanted, None, network, adapter_name=adapter_name, _pipeline=pipe, **settings)
+    _check_held(found, plain, networks, name)
+
+
+def _file_of(source: Path) -> Path:
+    """The file of weights that `source` is, or that stands in it."""
+    saved = source / "pytorch_lora_weights.safetensors"  # diffusers' `save_lora_weights`
+    return adapter_file(source) or (saved if saved.is_file() else source)
 
 
 _MERGE = "merge it for good: magicpose convert BASE LORA -o FOLDER"

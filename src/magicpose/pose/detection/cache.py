@@ -6,40 +6,24 @@ Deleting it is always safe, and so are several processes at once: entries appear
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from magicpose.errors import UserError
 from magicpose.pose.documents.document import load_people, save_people
 from magicpose.pose.keypoints import PoseTrack
+from magicpose.provenance import hash_json
 
 log = logging.getLogger(__name__)
 
 REVISION = 1  # of the code between networks and poses: raise it when its results change
 
 
-def hash_files(paths: Iterable[Path]) -> str:
-    """sha256 of a file's content; of several, of their hashes in order."""
-    digests = [_hash_file(path) for path in paths]
-    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-
-
-def _hash_file(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def entry(folder: Path, content: str, **how: Any) -> Path:
     """The document for `content` (a hash) detected as `how` says; all of `how` must be plain JSON."""
-    key = json.dumps([REVISION, content, how], sort_keys=True)
-    return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.pose.json"
+    return folder / f"{hash_json([REVISION, content, how])[:40]}.pose.json"
 
 
 def fetch(path: Path) -> list[PoseTrack] | None:

@@ -1,84 +1,79 @@
-"""People in pictures and videos: the choice of a detector, and its results kept so that nothing is done twice."""
+"""People in pictures and videos; results are cached, so that no source is detected twice."""
 
 from __future__ import annotations
 
-import logging
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from magicpose.errors import UserError
-from magicpose.files import cache_folder as folder_of
+from magicpose.files import cache_folder as default_cache
 from magicpose.media import open_frames, read_image
 from magicpose.media.files import MediaWarning, PathLike, check_input
-from magicpose.pose.detection import cache as store
-from magicpose.pose.detection import dwpose, tracking
-from magicpose.pose.detection.mediapipe.body import MediaPipeDetector
-from magicpose.pose.detection.mediapipe.crop import Frame
+from magicpose.media.frames import FrameSource
+from magicpose.pose.detection import cache, tracking
+from magicpose.pose.detection.detectors import Detector, DetectorSetup, make_detector
 from magicpose.pose.documents.jsonfile import readable
 from magicpose.pose.keypoints import PersonChoice, Pose, PoseTrack
 from magicpose.pose.people import pick_person
+from magicpose.progress import Progress
+from magicpose.provenance import hash_files
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
-Progress = Callable[[int, int], None]  # frames done, frames in all (an estimate until the end)
-PEOPLE_PER_FRAME = 4  # looked for in a frame, unless told otherwise
-
-
-class Detector(Protocol):
-    """Finds the people of one frame.
-
-    A detector may remember the frame before: it is made for one clip and sees its frames in order. `name` and
-    `version` must change whenever its results do.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def version(self) -> str: ...
-
-    def __call__(self, frame: Frame) -> list[Pose]:
-        """`frame` uint8 RGB [H, W, 3]; poses in its pixels, scores in [0, 1], 0 outside the frame."""
-        ...
+PEOPLE_PER_FRAME = 4  # searched for in a frame by default
 
 
 @dataclass(frozen=True)
-class _Setup:
-    """What a detector is made from."""
+class DetectOptions:
+    """Which frames are searched, for how many people, and where results are kept.
 
-    max_people: int
-    follow: bool  # frames of one clip, not single pictures
-    weights: Path | None
-
-
-# Best first: `auto` takes the first that is present.
-_PRESENT: dict[str, Callable[[Path | None], bool]] = {"dwpose": dwpose.is_present, "mediapipe": lambda _: True}
-_MAKE: dict[str, Callable[[_Setup], Detector]] = {
-    "dwpose": lambda setup: dwpose.DwposeDetector(setup.weights),
-    "mediapipe": lambda setup: MediaPipeDetector(setup.max_people, setup.follow),
-}
-
-
-def choose_detector(name: str = "auto", weights: PathLike | None = None) -> str:
-    """The detector that `name` stands for: `auto` is the best that runs without a download; it is logged.
-
-    Raises UserError if there is none of that name.
+    Args:
+        fps, start, end, max_frames: choose frames as `media.read_video` does; `start` and `end` in seconds.
+        max_people: searched for in a frame.
+        weights: folder with the networks of `dwpose`; None: its own cache.
+        cache: False neither reads nor writes the cache.
+        cache_folder: None: `files.cache_folder("poses")`.
+        progress: called with (frames done, frames in all) after each frame; the second is an estimate until the end.
     """
-    if name in _MAKE:
-        return name
-    if name != "auto":
-        raise UserError(f"there is no detector {name!r}; choose auto or one of {', '.join(_MAKE)}")
-    folder = None if weights is None else Path(weights)
-    chosen = next(candidate for candidate, present in _PRESENT.items() if present(folder))
-    log.info("detector auto: %s", chosen)
-    return chosen
+
+    fps: float | None = None
+    start: float | None = None
+    end: float | None = None
+    max_frames: int | None = None
+    max_people: int = PEOPLE_PER_FRAME
+    weights: PathLike | None = None
+    cache: bool = True
+    cache_folder: PathLike | None = None
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_people < 1:
+            raise UserError(f"max_people must be at least 1, not {self.max_people}")
+
+    def setup(self, follow: bool) -> DetectorSetup:
+        """What a detector for these options is made from."""
+        return DetectorSetup(self.max_people, follow, None if self.weights is None else Path(self.weights))
+
+
+class DetectKeywords(TypedDict, total=False):
+    """The fields of `DetectOptions` as keywords of a call."""
+
+    fps: float | None
+    start: float | None
+    end: float | None
+    max_frames: int | None
+    max_people: int
+    weights: PathLike | None
+    cache: bool
+    cache_folder: PathLike | None
+    progress: Progress | None
 
 
 def detect_poses(
@@ -86,84 +81,56 @@ def detect_poses(
     detector: str | Detector = "auto",
     *,
     person: PersonChoice = "largest",
-    fps: float | None = None,
-    start: float | None = None,
-    end: float | None = None,
-    max_frames: int | None = None,
-    max_people: int = PEOPLE_PER_FRAME,
-    weights: PathLike | None = None,
-    cache: bool = True,
-    cache_folder: PathLike | None = None,
-    progress: Progress | None = None,
+    **options: Unpack[DetectKeywords],
 ) -> PoseTrack:
     """One person through a video, a folder of pictures, or a single picture.
 
     `person`: the largest, the one nearest the centre, or a number, counted from 0 from left to right where people
-    first appear. All else as in `detect_people`. Raises UserError also if there is nobody, or no such person.
+    first appear. `options` are the fields of `DetectOptions`, such as `fps=15, max_people=2`.
+
+    Raises UserError as `detect_people` does, and if there is nobody, or no such person.
     """
-    people = detect_people(
-        source,
-        detector,
-        fps=fps,
-        start=start,
-        end=end,
-        max_frames=max_frames,
-        max_people=max_people,
-        weights=weights,
-        cache=cache,
-        cache_folder=cache_folder,
-        progress=progress,
-    )
-    return _picked(people, person, str(source))
+    return _picked(detect_people(source, detector, **options), person, str(source))
 
 
 def detect_people(
-    source: PathLike,
-    detector: str | Detector = "auto",
-    *,
-    fps: float | None = None,
-    start: float | None = None,
-    end: float | None = None,
-    max_frames: int | None = None,
-    max_people: int = PEOPLE_PER_FRAME,
-    weights: PathLike | None = None,
-    cache: bool = True,
-    cache_folder: PathLike | None = None,
-    progress: Progress | None = None,
+    source: PathLike, detector: str | Detector = "auto", **options: Unpack[DetectKeywords]
 ) -> list[PoseTrack]:
     """Everybody in a video, a folder of pictures, or a single picture, each on a track of the clip's length.
 
-    Where somebody is away their pose is empty. `detector`: "auto", "mediapipe", "dwpose", or a detector of your own
-    (a fresh one). `fps`, `start`, `end` (seconds) and `max_frames` choose frames as `media.read_video` does.
-    `weights`: folder with the networks of `dwpose`. Results are kept in `cache_folder` (default:
-    `files.cache_folder("poses")`) and found again by the content of the source, whatever its name; `cache=False`
-    neither reads nor writes it. `progress(done, total)` is called after each frame.
+    A person who is out of the frame has an empty pose. `detector`: "auto", "mediapipe", "dwpose", or a detector of your
+    own (a fresh one). `options` are the fields of `DetectOptions`. Results are cached by the content of the source,
+    not by its name.
 
     Raises UserError if the source cannot be read, or the detector cannot be had.
     """
-    if max_people < 1:
-        raise UserError(f"max_people must be at least 1, not {max_people}")
-    clip = open_frames(source, fps, start, end, max_frames)
-    finder = _detector(detector, _Setup(max_people, clip.count > 1, None if weights is None else Path(weights)))
-    content = store.hash_files(clip.files)
-    entry = store.entry(
-        folder_of("poses") if cache_folder is None else Path(cache_folder),
+    chosen = DetectOptions(**options)
+    clip = open_frames(source, chosen.fps, chosen.start, chosen.end, chosen.max_frames)
+    finder = make_detector(detector, chosen.setup(follow=clip.count > 1))
+    content = hash_files(clip.files)
+    entry = cache.entry(
+        default_cache("poses") if chosen.cache_folder is None else Path(chosen.cache_folder),
         content,
         detector=[finder.name, finder.version],
-        max_people=max_people,
-        frames=[float(clip.fps), start, end, max_frames],
+        max_people=chosen.max_people,
+        frames=[float(clip.fps), chosen.start, chosen.end, chosen.max_frames],
     )
-    if cache and (kept := store.fetch(entry)) is not None:
-        return kept
-    found = []
+    if chosen.cache and (cached := cache.fetch(entry)) is not None:
+        return cached
+    people = tracking.tracks(_found(clip, finder, chosen.progress), clip.size, float(clip.fps), content)
+    if chosen.cache and people:
+        cache.keep(entry, people)
+    return people
+
+
+def _found(clip: FrameSource, finder: Detector, progress: Progress | None) -> list[list[Pose]]:
+    """The people of every frame, not yet followed from one to the next."""
+    found: list[list[Pose]] = []
     for frame in clip.frames():
         found.append([_as_written(pose) for pose in finder(frame)])
         if progress is not None:
             progress(len(found), max(clip.count, len(found)))
-    people = tracking.tracks(found, clip.size, float(clip.fps), content)
-    if cache and people:
-        store.keep(entry, people)
-    return people
+    return found
 
 
 def detect_pose(
@@ -182,14 +149,13 @@ def detect_pose(
     if not isinstance(image, (Image.Image, np.ndarray)):
         path = check_input(image, "picture")
         read_image(path)  # a video is no picture
-        how = {"weights": weights, "cache": cache, "cache_folder": cache_folder}
-        return detect_poses(path, detector, person=person, max_frames=1, **how)[0]  # type: ignore[arg-type]
+        return detect_poses(
+            path, detector, person=person, max_frames=1, weights=weights, cache=cache, cache_folder=cache_folder
+        )[0]
     frame = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
         raise UserError(f"the picture must be uint8 [height, width, 3], not {frame.dtype} {list(frame.shape)}")
-    finder = _detector(
-        detector, _Setup(PEOPLE_PER_FRAME, follow=False, weights=None if weights is None else Path(weights))
-    )
+    finder = make_detector(detector, DetectOptions(weights=weights).setup(follow=False))
     poses = [_as_written(pose) for pose in finder(frame)]
     return _picked(tracking.tracks([poses], (frame.shape[1], frame.shape[0])), person, "the picture")[0]
 
@@ -205,12 +171,6 @@ def _picked(people: list[PoseTrack], person: PersonChoice, where: str) -> PoseTr
         return pick_person(dict(enumerate(people)), person)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
-
-
-def _detector(detector: str | Detector, setup: _Setup) -> Detector:
-    if isinstance(detector, str):
-        return _MAKE[choose_detector(detector, setup.weights)](setup)
-    return detector
 
 
 def _as_written(pose: Pose) -> Pose:

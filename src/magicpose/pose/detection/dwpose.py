@@ -95,7 +95,7 @@ class DwposeDetector:
         if not len(boxes):  # rtmlib would take the whole frame for a person
             return []
         points, scores = locate(bgr, bboxes=boxes)
-        return [from_coco_133(p, s, frame) for p, s in zip(points, scores)]
+        return [from_coco_133(p, s, frame) for p, s in zip(points, scores, strict=True)]
 
 
 def from_coco_133(points: NDArray[Any], scores: NDArray[Any], frame: Frame) -> Pose:

@@ -7,7 +7,6 @@ content, never by their name.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,33 +19,20 @@ import numpy as np
 from magicpose.errors import UserError
 from magicpose.media.canvas import Size
 from magicpose.media.files import MediaWarning, PathLike, natural_key
-from magicpose.pose.documents import foreign
+from magicpose.pose.documents import coco, native, openpose
 from magicpose.pose.documents.assembly import Unstated
 from magicpose.pose.documents.jsonfile import (
     MAX_BYTES,
     MAX_COORDINATE,
     MAX_SIDE,
     Malformed,
-    as_list,
     as_number,
-    as_object,
-    as_points,
     as_whole,
     read_json,
-    readable,
     write_text,
 )
-from magicpose.pose.keypoints import N_BODY, N_FACE, N_HAND, PersonChoice, Points, Pose, PoseTrack
+from magicpose.pose.keypoints import PersonChoice, PoseTrack
 from magicpose.pose.people import MAX_DOCUMENT_FRAMES, MAX_PEOPLE_IN_CLIP, Scene, pick_person
-
-FORMAT, VERSION = "magicpose.pose", 1
-MIN_FPS, MAX_FPS = 0.01, 1000.0
-MAX_SOURCE = 200  # characters
-
-_PARTS = {"body": N_BODY, "left_hand": N_HAND, "right_hand": N_HAND, "face": N_FACE}
-_TOP_KEYS = frozenset({"format", "version", "size", "fps", "source", "frames"})
-_FRAME_KEYS = frozenset({"people"})
-_PERSON_KEYS = frozenset({"id", *_PARTS})
 
 Layout = Literal["magicpose", "openpose", "comfyui", "coco-wholebody"]
 
@@ -139,10 +125,10 @@ def _read_folder(folder: Path, unstated: Unstated) -> Scene:
     if len(files) > MAX_DOCUMENT_FRAMES or sum(file.stat().st_size for file in files) > MAX_BYTES:
         raise Malformed(f"more than {MAX_DOCUMENT_FRAMES} frames or {MAX_BYTES >> 20} MiB: split it into shorter clips")
     frames = [_only_frame(read_json(file)) for file in files]
-    for file, frame in zip(files, frames):
-        if not foreign.is_frame(frame):
+    for file, frame in zip(files, frames, strict=True):
+        if not openpose.is_frame(frame):
             raise Malformed(f"{file.name} is no OpenPose frame; take it out of the folder")
-    return foreign.read_frames(frames, [file.name for file in files], unstated)
+    return openpose.read_frames(frames, [file.name for file in files], unstated)
 
 
 def _only_frame(document: Any) -> Any:
@@ -156,80 +142,9 @@ def is_pose_document(path: Path) -> bool:
         document = read_json(path)
     except UserError:
         return False
-    if isinstance(document, dict) and document.get("format", FORMAT) != FORMAT:
+    if isinstance(document, dict) and document.get("format", native.FORMAT) != native.FORMAT:
         return False
     return bool(document) and any(form.recognises(document) for form in _FORMATS.values())
-
-
-def _is_native(document: Any) -> bool:
-    return isinstance(document, dict) and "format" in document
-
-
-def _read_native(document: Any, _: Unstated) -> Scene:
-    if document["format"] != FORMAT:
-        raise Malformed(f'its "format" must be "{FORMAT}"')
-    version = as_whole(document.get("version"), "version", 1, 1_000_000)
-    if version > VERSION:
-        raise Malformed(f"it was written by a newer magicpose (document version {version}): update magicpose")
-    top = as_object(document, "the document", _TOP_KEYS)
-    size = as_list(top.get("size"), "size", 2)
-    if len(size) != 2:
-        raise Malformed("size must be [width, height]")
-    source = top.get("source")
-    if source is not None and not (isinstance(source, str) and len(source) <= MAX_SOURCE):
-        raise Malformed(f"source must be null or a text of at most {MAX_SOURCE} characters")
-    frames = as_list(top.get("frames"), "frames", MAX_DOCUMENT_FRAMES)
-    return Scene(
-        tuple(_read_frame(frame, f"frames[{n}]") for n, frame in enumerate(frames)),
-        (as_whole(size[0], "size[0]", 1, MAX_SIDE), as_whole(size[1], "size[1]", 1, MAX_SIDE)),
-        as_number(top.get("fps"), "fps", MIN_FPS, MAX_FPS),
-        source,
-    )
-
-
-def _read_frame(frame: Any, at: str) -> dict[int, Pose]:
-    people: dict[int, Pose] = {}
-    fields = as_object(frame, at, _FRAME_KEYS)
-    for n, value in enumerate(as_list(fields.get("people"), f"{at}.people", MAX_PEOPLE_IN_CLIP)):
-        where = f"{at}.people[{n}]"
-        person = as_object(value, where, _PERSON_KEYS)
-        number = as_whole(person.get("id"), f"{where}.id", 0, MAX_PEOPLE_IN_CLIP - 1)
-        if number in people:
-            raise Malformed(f"{where}.id is {number}, which another person of the frame has: give it another")
-        people[number] = Pose(
-            **{
-                part: _read_part(person[part], count, f"{where}.{part}")
-                for part, count in _PARTS.items()
-                if part in person
-            }
-        )
-    return people
-
-
-def _read_part(value: Any, count: int, at: str) -> Points:
-    rows = as_list(value, at, 10 * count)
-    if len(rows) != count:
-        raise Malformed(f"{at} must hold {count} points, not {len(rows)}")
-    if not all(isinstance(row, list) and len(row) == 3 for row in rows):
-        raise Malformed(f"{at} must hold points [x, y, score]")
-    points = as_points([number for row in rows for number in row], at)
-    if not ((points[:, 2] >= 0) & (points[:, 2] <= 1)).all():
-        raise Malformed(f"{at} holds a score outside of 0..1")
-    return points.astype(np.float32)
-
-
-def _dump_native(scene: Scene) -> str:
-    head = {"format": FORMAT, "version": VERSION, "size": scene.size, "fps": scene.fps, "source": scene.source}
-    frames = foreign.lines(
-        {"people": [_person_out(number, pose) for number, pose in frame.items()]} for frame in scene.frames
-    )
-    return f'{json.dumps(head)[:-1]}, "frames": {frames}}}\n'
-
-
-def _person_out(number: int, pose: Pose) -> dict[str, Any]:
-    """Parts of which no point is there are left out."""
-    parts = {name: readable(getattr(pose, name)) for name in _PARTS}
-    return {"id": number} | {name: points for name, points in parts.items() if any(p[2] for p in points)}
 
 
 def _checked(people: Sequence[PoseTrack]) -> Scene:
@@ -240,7 +155,7 @@ def _checked(people: Sequence[PoseTrack]) -> Scene:
         raise Malformed("its people must have the same number of frames, canvas size and fps")
     first = people[0]
     as_whole(len(first), "the number of frames", 1, MAX_DOCUMENT_FRAMES)
-    as_number(float(first.fps), "fps", MIN_FPS, MAX_FPS)
+    as_number(float(first.fps), "fps", native.MIN_FPS, native.MAX_FPS)
     for side in first.size:
         as_whole(int(side), "a side of the canvas", 1, MAX_SIDE)
     for number, track in enumerate(people):
@@ -258,8 +173,8 @@ def _to_file(dump: Callable[[Scene], str]) -> Callable[[Path, Scene, bool], None
 
 # A file is read by the first format that recognises it.
 _FORMATS: dict[str, _Format] = {
-    "magicpose": _Format(_is_native, _read_native, _to_file(_dump_native)),
-    "coco-wholebody": _Format(foreign.is_coco, foreign.read_coco, _to_file(foreign.dump_coco)),
-    "comfyui": _Format(foreign.is_comfyui, foreign.read_comfyui, _to_file(foreign.dump_comfyui)),
-    "openpose": _Format(foreign.is_openpose, foreign.read_openpose, foreign.write_openpose),
+    "magicpose": _Format(native.is_native, native.read_native, _to_file(native.dump_native)),
+    "coco-wholebody": _Format(coco.is_coco, coco.read_coco, _to_file(coco.dump_coco)),
+    "comfyui": _Format(openpose.is_comfyui, openpose.read_comfyui, _to_file(openpose.dump_comfyui)),
+    "openpose": _Format(openpose.is_openpose, openpose.read_openpose, openpose.write_openpose),
 }

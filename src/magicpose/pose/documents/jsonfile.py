@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -113,6 +114,16 @@ def readable(points: NDArray[np.float32]) -> list[list[float]]:
     rows[:, 2] = np.round(np.clip(points[:, 2].astype(np.float64), 0, 1), 3)
     rows[rows[:, 2] == 0] = 0
     return (rows + 0.0).tolist()  # no negative zeros
+
+
+def flat(points: NDArray[np.float32]) -> list[float]:
+    """[N, 3] as `readable` gives it, as one list x, y, score, ..."""
+    return [number for point in readable(points) for number in point]
+
+
+def lines(items: Iterable[Any]) -> str:
+    """A JSON list with an item per line, so that changing one frame changes one line."""
+    return "[\n" + ",\n".join(json.dumps(item) for item in items) + "\n]"
 
 
 _KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "missing"}

@@ -46,7 +46,7 @@ RAINBOW: tuple[Colour, ...] = (
     (0, 255, 85), (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255), (0, 0, 255), (85, 0, 255),
     (170, 0, 255), (255, 0, 255), (255, 0, 170), (255, 0, 85),
 )  # fmt: skip
-LIMB_COLOURS: tuple[Colour, ...] = tuple((0.6 * r, 0.6 * g, 0.6 * b) for r, g, b in RAINBOW)
+LIMB_COLOURS: tuple[Colour, ...] = tuple((0.6 * r, 0.6 * g, 0.6 * b) for r, g, b in RAINBOW[: len(LIMBS)])
 BONE_COLOURS: tuple[Colour, ...] = tuple(
     (255 * r, 255 * g, 255 * b) for r, g, b in (colorsys.hsv_to_rgb(i / 20, 1, 1) for i in range(20))
 )
@@ -126,20 +126,20 @@ def place(points: Points, source: tuple[int, int], target: tuple[int, int], thre
     near = (np.abs(points[:, :2]) <= FAR).all(axis=1)
     there = (points[:, 2] >= threshold) & (points[:, 2] > 0) & near
     scaled = points[:, :2].astype(np.float64) * (target[0] / source[0], target[1] / source[1])
-    return [(x, y) if seen else None for (x, y), seen in zip(scaled.tolist(), there.tolist())]
+    return [(x, y) if seen else None for (x, y), seen in zip(scaled.tolist(), there.tolist(), strict=True)]
 
 
 def _paint_body(canvas: Canvas, body: Placed, scale: float) -> None:
-    for (i, j), colour in zip(LIMBS, LIMB_COLOURS):
+    for (i, j), colour in zip(LIMBS, LIMB_COLOURS, strict=True):
         start, end = body[i], body[j]
         if start and end:
             fill_limb(canvas, start, end, LIMB_HALF_WIDTH * scale, LIMB_OVERHANG * scale, colour)
-    joints = [(point, colour) for point, colour in zip(body, RAINBOW) if point]
+    joints = [(point, colour) for point, colour in zip(body, RAINBOW, strict=True) if point]
     fill_discs(canvas, [point for point, _ in joints], JOINT_RADIUS * scale, [colour for _, colour in joints])
 
 
 def _paint_hand(canvas: Canvas, hand: Placed, scale: float) -> None:
-    for (i, j), colour in zip(HAND_BONES, BONE_COLOURS):
+    for (i, j), colour in zip(HAND_BONES, BONE_COLOURS, strict=True):
         start, end = hand[i], hand[j]
         if start and end:
             fill_bone(canvas, start, end, BONE_HALF_WIDTH * scale, colour)

@@ -81,7 +81,7 @@ def _strokes(
     )
     strokes: list[Stroke] = []
     for part, points, lines, line_colours in groups:
-        for (i, j), colour in zip(lines, line_colours):
+        for (i, j), colour in zip(lines, line_colours, strict=True):
             start, end = points[i], points[j]
             if part in parts and start and end:
                 strokes.append((start, end, _WIDTHS[part], colour))

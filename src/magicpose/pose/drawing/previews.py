@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from magicpose import __version__
 from magicpose.media import Canvas, VideoWriter, open_frames, write_image
 from magicpose.media.canvas import Size
 from magicpose.media.decode import Frame
@@ -17,6 +17,7 @@ from magicpose.pose.drawing.draw import draw_pose
 from magicpose.pose.drawing.overlay import draw_overlay
 from magicpose.pose.keypoints import Pose, PoseTrack
 from magicpose.progress import Progress
+from magicpose.provenance import record
 
 STILLS = frozenset({".png", ".jpg", ".jpeg"})  # outputs that hold one frame
 
@@ -35,8 +36,8 @@ def write_maps(
         points = canvas.place_whole(track.size).forward(track.stacked()).astype(np.float32)
         track = PoseTrack.from_stacked(points, canvas.size, track.fps)
     maps = (draw_pose(pose, track.size) for pose in track)
-    about = {"magicpose": __version__, "shows": "pose maps", "driver": name}
-    return _write(output, _counted(maps, len(track), progress), track.fps, about, overwrite)
+    metadata = record(shows="pose maps", driver=name)
+    return _write(output, _counted(maps, len(track), progress), track.fps, metadata, overwrite)
 
 
 def write_overlay(
@@ -51,10 +52,12 @@ def write_overlay(
     """`people` over the pictures they were found in; a single picture stays under all their frames."""
     frames = (
         _with_people(picture, [track[index] for track in people], people[0].size)
-        for index, picture in zip(range(len(people[0])), _pictures(Path(source), people[0].fps, start, end))
+        for index, picture in zip(
+            range(len(people[0])), _pictures(Path(source), people[0].fps, start, end), strict=False
+        )
     )
-    about = {"magicpose": __version__, "shows": "keypoints over their pictures", "source": Path(source).name}
-    return _write(output, _counted(frames, len(people[0]), progress), people[0].fps, about, overwrite)
+    metadata = record(shows="keypoints over their pictures", source=Path(source).name)
+    return _write(output, _counted(frames, len(people[0]), progress), people[0].fps, metadata, overwrite)
 
 
 def _with_people(picture: Frame, poses: Sequence[Pose], size: Size) -> Frame:
@@ -75,11 +78,11 @@ def _counted(frames: Iterable[Frame], total: int, progress: Progress | None) -> 
             progress(index + 1, total)
 
 
-def _write(output: Path, frames: Iterator[Frame], fps: float, about: dict[str, str], overwrite: bool) -> int:
+def _write(output: Path, frames: Iterator[Frame], fps: float, metadata: dict[str, Any], overwrite: bool) -> int:
     if output.suffix.lower() in STILLS:
-        write_image(output, Image.fromarray(next(frames)), metadata=about, overwrite=overwrite)
+        write_image(output, Image.fromarray(next(frames)), metadata=metadata, overwrite=overwrite)
         return 1
-    with VideoWriter(output, fps, metadata=about, overwrite=overwrite) as writer:
+    with VideoWriter(output, fps, metadata=metadata, overwrite=overwrite) as writer:
         for frame in frames:
             writer.write(frame)
     return writer.frames

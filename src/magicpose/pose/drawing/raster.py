@@ -69,7 +69,7 @@ def fill_discs(canvas: Canvas, centres: Sequence[Point], radius: float, colours:
     distance = np.sqrt(apart[:, 1, :, None] + apart[:, 0, None, :])
     coverage = (np.clip(rim - distance, 0, 1) * opacity).astype(np.float32)[..., None]  # [n, side, side, 1]
     paints = np.array(colours, np.float32)
-    for (left, top), patch, paint in zip(corners.astype(int).tolist(), coverage, paints):
+    for (left, top), patch, paint in zip(corners.astype(int).tolist(), coverage, paints, strict=True):
         view = canvas[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]
         height, width = view.shape[:2]
         if view.size:

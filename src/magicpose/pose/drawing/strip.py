@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magicpose.errors import UserError
+from magicpose.media.sheets import row, spread
 from magicpose.pose.drawing.overlay import draw_overlay
 from magicpose.pose.keypoints import PoseTrack
 
@@ -17,5 +18,5 @@ def preview(reference: NDArray[np.uint8], track: PoseTrack, count: int = 4) -> N
     """
     if not len(track):
         raise UserError("The track has no frames to preview: detect or load a driver first.")
-    chosen = np.linspace(0, len(track) - 1, count).round().astype(int)
-    return np.concatenate([reference, *(draw_overlay(reference, track[i], track.size) for i in chosen)], axis=1)
+    drawn = [draw_overlay(reference, track[index], track.size) for index in spread(len(track), count)]
+    return np.asarray(row([reference, *drawn], gap_px=0))

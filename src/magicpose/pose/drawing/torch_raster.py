@@ -58,7 +58,7 @@ class Shapes:
 def recipe() -> Recipe:
     """Limbs, body joints, then bones and joints of the left and of the right hand, then the face."""
     rows: list[tuple[int, int, int, float, Colour]] = []
-    for (i, j), colour in zip(draw.LIMBS, draw.LIMB_COLOURS, strict=False):
+    for (i, j), colour in zip(draw.LIMBS, draw.LIMB_COLOURS, strict=True):
         rows.append((LIMB, i, j, draw.LIMB_HALF_WIDTH, colour))
     rows += [(DISC, i, i, draw.JOINT_RADIUS, colour) for i, colour in enumerate(draw.RAINBOW)]
     for hand in (LEFT_HAND.start, RIGHT_HAND.start):

@@ -132,7 +132,9 @@ def _back_view(case: _Case) -> Finding | None:
 def _limbs(case: _Case) -> Finding | None:
     known = case.reference.proportions.seen > 0
     used = case.driver.proportions.seen > 0
-    missing = [name.replace("_", " ") for name, k, u in zip(NAMES, known, used) if u and not k and name != "palm"]
+    missing = [
+        name.replace("_", " ") for name, k, u in zip(NAMES, known, used, strict=True) if u and not k and name != "palm"
+    ]
     if not missing:
         return None
     names = ", ".join(missing)

@@ -165,7 +165,9 @@ def fit_heads(points: Points) -> HeadFit:
     identity = _fit(every[few], None)[0]
     _, expression, rotation, scale, origin = _fit(every[chosen], identity)
     for store, found in zip(
-        (blank.expression, blank.rotation, blank.scale, blank.origin), (expression, rotation, scale, origin)
+        (blank.expression, blank.rotation, blank.scale, blank.origin),
+        (expression, rotation, scale, origin),
+        strict=True,
     ):
         store[chosen] = found
     shape = blank.neutral() + np.tensordot(expression, model.expression, 1) + np.tensordot(identity, model.identity, 1)

@@ -124,7 +124,7 @@ def expected(body: Floats, reference: Floats, root: int, width: float) -> tuple[
     body = body[body[:, root, 2] > 0]
     postures, wanted = _postures(body, root, width), _postures(reference, root, width)[0]
     usable = (np.isfinite(postures).mean(0) > 0.9) & np.isfinite(wanted)
-    middle = np.array([np.nanmedian(column) if good else 0.0 for column, good in zip(postures.T, usable)])
+    middle = np.array([np.nanmedian(column) if good else 0.0 for column, good in zip(postures.T, usable, strict=True)])
     postures = np.where(usable & np.isfinite(postures), postures - middle, 0)
     wanted = np.where(usable, wanted - middle, 0)
     rows = _anchors(postures, wanted)

@@ -128,7 +128,7 @@ def measure(points: Points, heads: HeadFit) -> Proportions:
     size = float(np.nanmedian(tops - _MEAN))
     offsets = np.linspace(-0.6, 0.6, 481)
     grids = size + _MEAN[:, None] + offsets
-    evidence = np.stack([_log_likelihood(g, v, b) for g, v, b in zip(grids, lengths, BONES.values())])
+    evidence = np.stack([_log_likelihood(g, v, b) for g, v, b in zip(grids, lengths, BONES.values(), strict=True)])
     for _ in range(60):
         posterior = evidence - 0.5 * ((grids - size - _MEAN[:, None]) / _SPREAD[:, None]) ** 2
         weights = np.exp(posterior - posterior.max(1, keepdims=True))
@@ -149,4 +149,4 @@ def ratios(driver: Proportions, reference: Proportions) -> dict[str, float]:
     size = reference.size - driver.size
     both = (driver.seen > 0) & (reference.seen > 0)
     logs = np.where(both, reference.log_length - driver.log_length, size)
-    return {"size": float(np.exp(size)), **{name: float(np.exp(x)) for name, x in zip(NAMES, logs)}}
+    return {"size": float(np.exp(size)), **{name: float(np.exp(x)) for name, x in zip(NAMES, logs, strict=True)}}

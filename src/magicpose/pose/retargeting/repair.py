@@ -143,7 +143,7 @@ def _drop_jumps(points: Floats, limit_px: float) -> Floats:
         there = (before[..., 2] > 0) & (now[..., 2] > 0) & (after[..., 2] > 0)
         away = np.hypot(*np.moveaxis(now[..., :2] - (before[..., :2] + after[..., :2]) / 2, -1, 0))
         drift = np.hypot(*np.moveaxis(after[..., :2] - before[..., :2], -1, 0))
-        usual = np.array([np.median(a[t]) if t.any() else 0.0 for a, t in zip(away.T, there.T)])
+        usual = np.array([np.median(a[t]) if t.any() else 0.0 for a, t in zip(away.T, there.T, strict=True)])
         bad = (
             there
             & (away > limit_px)
@@ -204,7 +204,7 @@ def _smooth(points: Floats, widths: tuple[float, ...]) -> Floats:
     there = points[..., 2] > 0
     best = points[..., :2].copy()
     lowest = np.full(points.shape[1], np.inf)
-    for width, handicap in zip(widths, (1.0, *[_MODEL.narrowest_margin] * (len(widths) - 1))):
+    for width, handicap in zip(widths, (1.0, *[_MODEL.narrowest_margin] * (len(widths) - 1)), strict=True):
         value, leverage = _local_quadratic(points, width)
         usable = leverage < 1
         error = ((points[..., :2] - value) / np.where(usable, 1 - leverage, 1)[..., None]) ** 2

@@ -16,6 +16,7 @@ from magicpose.files import replacing
 from magicpose.media.files import explained
 from magicpose.networks.latents import encode
 from magicpose.progress import Reporter
+from magicpose.provenance import hash_contents
 from magicpose.training.data.clips import ClipFolder
 from magicpose.training.data.square import Square
 
@@ -100,10 +101,7 @@ def _stored(path: Path, clip: ClipFolder) -> Tensor:
 
 def _content_hash(clip: ClipFolder) -> str:
     """32 hex digits that change with any frame."""
-    digest = hashlib.sha256()
-    for frame in clip.frames:
-        digest.update(hashlib.sha256(frame.read_bytes()).digest())
-    return digest.hexdigest()[:32]
+    return hash_contents(frame.read_bytes() for frame in clip.frames)[:32]
 
 
 def weights_hash(module: torch.nn.Module) -> str:

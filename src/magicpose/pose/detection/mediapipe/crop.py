@@ -92,14 +92,14 @@ def crop(frame: Frame, roi: Roi, size_px: int, replicate_border: bool = True) ->
     corners = roi.to_frame(np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float32))
     low = np.floor(corners.min(0)).astype(int) - step
     high = np.ceil(corners.max(0)).astype(int) + step
-    left, top = (int(np.clip(a, 0, b - 1)) for a, b in zip(low, (width, height)))
-    right, bottom = (int(np.clip(a, b + 1, c)) for a, b, c in zip(high, (left, top), (width, height)))
+    left, top = (int(np.clip(a, 0, b - 1)) for a, b in zip(low, (width, height), strict=True))
+    right, bottom = (int(np.clip(a, b + 1, c)) for a, b, c in zip(high, (left, top), (width, height), strict=True))
     part = Image.fromarray(frame[top:bottom, left:right])
     if step > 1:
         part = part.reduce(step)
     if replicate_border:
-        before = [max(0, -(-(edge - value) // step)) for edge, value in zip((left, top), low)]
-        after = [max(0, -(-(value - edge) // step)) for edge, value in zip((right, bottom), high)]
+        before = [max(0, -(-(edge - value) // step)) for edge, value in zip((left, top), low, strict=True)]
+        after = [max(0, -(-(value - edge) // step)) for edge, value in zip((right, bottom), high, strict=True)]
         if any(before) or any(after):
             padding = ((before[1], after[1]), (before[0], after[0]), (0, 0))
             part = Image.fromarray(np.pad(np.asarray(part), padding, mode="edge"))

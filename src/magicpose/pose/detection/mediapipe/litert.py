@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import sys
 import tempfile
@@ -14,6 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from magicpose.provenance import hash_contents
 
 Floats32 = NDArray[np.float32]
 FOLDER = resources.files("magicpose") / "weights" / "mediapipe"
@@ -73,8 +74,5 @@ def _without_chatter() -> Iterator[None]:
 
 def fingerprint() -> str:
     """A short hash of all networks in the folder: results made by other weights are other results."""
-    digest = hashlib.sha256()
-    for item in sorted(FOLDER.iterdir(), key=lambda item: item.name):
-        if item.name.endswith(".tflite"):
-            digest.update(hashlib.sha256(item.read_bytes()).digest())
-    return digest.hexdigest()[:12]
+    networks = sorted((item for item in FOLDER.iterdir() if item.name.endswith(".tflite")), key=lambda item: item.name)
+    return hash_contents(item.read_bytes() for item in networks)[:12]

@@ -1,13 +1,13 @@
-"""The pose JSON of others: OpenPose, DWPose/ComfyUI `POSE_KEYPOINT` and COCO-WholeBody, read and written.
+"""OpenPose's JSON, a file per frame, and ComfyUI's `POSE_KEYPOINT`, a list of such frames; read and written.
 
-Each reader takes parsed JSON and what the caller knows beyond it, and gives a Scene or raises Malformed.
+Readers take parsed JSON and what the caller knows beyond it, and return a Scene or raise Malformed.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,11 @@ from magicpose.pose.documents.jsonfile import (
     as_list,
     as_object,
     as_whole,
-    readable,
+    flat,
+    lines,
     write_text,
 )
-from magicpose.pose.documents.layouts import BODY_LAYOUT, COCO_17, FACE_LAYOUT, HAND_LAYOUT, Layout, read_part
+from magicpose.pose.documents.layouts import BODY_LAYOUT, FACE_LAYOUT, HAND_LAYOUT, Layout, read_part
 from magicpose.pose.keypoints import Points, Pose
 from magicpose.pose.people import MAX_DOCUMENT_FRAMES, MAX_PEOPLE_IN_CLIP, Scene
 
@@ -38,19 +39,6 @@ _OPENPOSE_PARTS: dict[str, Layout] = {
     "face_keypoints_2d": FACE_LAYOUT,
 }
 _OPENPOSE_KEYS = frozenset({"people", "canvas_width", "canvas_height"})  # any of these makes an object a frame
-
-_COCO_BODY = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
-    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee",
-    "left_ankle", "right_ankle",
-)  # fmt: skip
-_COCO_COUNTS = {"keypoints": 17, "foot_kpts": 6, "face_kpts": 68, "lefthand_kpts": 21, "righthand_kpts": 21}
-_COCO_PARTS: dict[str, Layout] = {
-    "keypoints": BODY_LAYOUT,
-    "lefthand_kpts": HAND_LAYOUT,
-    "righthand_kpts": HAND_LAYOUT,
-    "face_kpts": FACE_LAYOUT,
-}
 
 
 def is_openpose(document: Any) -> bool:
@@ -66,10 +54,6 @@ def is_comfyui(document: Any) -> bool:
 def is_frame(value: Any) -> bool:
     """What stands for a frame among others: one of OpenPose, or null or {} for a frame without anybody."""
     return value is None or (isinstance(value, dict) and (not value or not _OPENPOSE_KEYS.isdisjoint(value)))
-
-
-def is_coco(document: Any) -> bool:
-    return isinstance(document, dict) and "annotations" in document and "images" in document
 
 
 def read_openpose(document: Any, unstated: Unstated) -> Scene:
@@ -116,111 +100,23 @@ def _openpose_person(person: Any, at: str, unstated: Unstated) -> tuple[int | No
     return own_id(ids[0] if isinstance(ids, list) and len(ids) == 1 else None), np.concatenate(parts)
 
 
-def read_coco(document: Any, unstated: Unstated) -> Scene:
-    """COCO-WholeBody annotations: a frame per entry of `images`, in their order.
-
-    Keypoints are split by part as the data set has it, or one list of 133. Visibility above 1 counts as score 1.
-    """
-    at = "images"
-    images = [as_object(image, at) for image in as_list(document["images"], at, MAX_DOCUMENT_FRAMES)]
-    found = [
-        Frame(
-            (
-                as_whole(image.get("width"), f"{at}[{n}].width", 1, MAX_SIDE),
-                as_whole(image.get("height"), f"{at}[{n}].height", 1, MAX_SIDE),
-            ),
-            [],
-        )
-        for n, image in enumerate(images)
-    ]
-    order = {as_whole(image.get("id"), f"{at}[{n}].id", 0, 2**53): n for n, image in enumerate(images)}
-    if len(order) < len(images):
-        raise Malformed("two of its images have the same id: number them")
-    most = MAX_PEOPLE_IN_CLIP * MAX_DOCUMENT_FRAMES
-    for n, annotation in enumerate(as_list(document["annotations"], "annotations", most)):
-        at = f"annotations[{n}]"
-        fields = as_object(annotation, at)
-        frame = order.get(fields["image_id"]) if type(fields.get("image_id")) is int else None
-        if frame is None:
-            raise Malformed(f"{at}.image_id is none of the ids in images")
-        found[frame].people.append((own_id(fields.get("track_id")), _coco_person(fields, at, unstated)))
-    return assemble(found, unstated)
-
-
-def _coco_person(fields: dict[str, Any], at: str, unstated: Unstated) -> Points:
-    values = {name: fields.get(name) for name in _COCO_COUNTS}
-    whole = values["keypoints"]
-    if isinstance(whole, list) and len(whole) == 3 * sum(_COCO_COUNTS.values()):
-        ends = [3 * int(end) for end in np.cumsum(list(_COCO_COUNTS.values()))]
-        values = {name: whole[start:end] for name, start, end in zip(_COCO_COUNTS, [0, *ends], ends)}
-    return np.concatenate(
-        [read_part(values[name], layout, f"{at}.{name}", unstated.note) for name, layout in _COCO_PARTS.items()]
-    )
-
-
-def _flat(points: Points) -> list[float]:
-    return [number for point in readable(points) for number in point]
-
-
 def _openpose_frame(scene: Scene, frame: Mapping[int, Pose]) -> dict[str, Any]:
     """One frame for OpenPose's readers; the canvas, which OpenPose leaves out, is stated as ComfyUI does."""
     people = [
         {
             "person_id": [person],
-            "pose_keypoints_2d": _flat(pose.body),
-            "face_keypoints_2d": _flat(pose.face),
-            "hand_left_keypoints_2d": _flat(pose.left_hand),
-            "hand_right_keypoints_2d": _flat(pose.right_hand),
+            "pose_keypoints_2d": flat(pose.body),
+            "face_keypoints_2d": flat(pose.face),
+            "hand_left_keypoints_2d": flat(pose.left_hand),
+            "hand_right_keypoints_2d": flat(pose.right_hand),
         }
         for person, pose in frame.items()
     ]
     return {"version": 1.3, "people": people, "canvas_width": scene.size[0], "canvas_height": scene.size[1]}
 
 
-def lines(items: Iterable[Any]) -> str:
-    """A JSON list with an item per line, so that changing one frame changes one line."""
-    return "[\n" + ",\n".join(json.dumps(item) for item in items) + "\n]"
-
-
 def dump_comfyui(scene: Scene) -> str:
     return lines(_openpose_frame(scene, frame) for frame in scene.frames) + "\n"
-
-
-def dump_coco(scene: Scene) -> str:
-    """COCO-WholeBody annotations with scores in place of visibility; neck and pupils have no place in them."""
-    images = [
-        {"id": n, "file_name": f"{n:06d}.png", "width": scene.size[0], "height": scene.size[1]}
-        for n in range(len(scene.frames))
-    ]
-    people = [(n, person, pose) for n, frame in enumerate(scene.frames) for person, pose in frame.items()]
-    annotations = [_coco_annotation(count, *each) for count, each in enumerate(people)]
-    category = {"id": 1, "name": "person", "supercategory": "person", "keypoints": list(_COCO_BODY)}
-    return (
-        f'{{"images": {lines(images)},\n"annotations": {lines(annotations)},\n'
-        f'"categories": {json.dumps([category])}}}\n'
-    )
-
-
-def _coco_annotation(number: int, frame: int, person: int, pose: Pose) -> dict[str, Any]:
-    body = np.zeros((17, 3), np.float32)
-    for ours, theirs in enumerate(COCO_17):
-        if theirs >= 0:
-            body[theirs] = pose.body[ours]
-    points = pose.stacked()
-    seen = points[points[:, 2] > 0, :2].astype(np.float64)
-    left, top, right, bottom = (*seen.min(axis=0), *seen.max(axis=0)) if len(seen) else (0.0, 0.0, 0.0, 0.0)
-    parts = (body, np.zeros((6, 3), np.float32), pose.face[:68], pose.left_hand, pose.right_hand)
-    return {
-        "id": number,
-        "image_id": frame,
-        "track_id": person,
-        "category_id": 1,
-        "iscrowd": 0,
-        "bbox": [round(float(v), 2) for v in (left, top, right - left, bottom - top)],
-        "area": round(float((right - left) * (bottom - top)), 2),
-        "num_keypoints": int((body[:, 2] > 0).sum()),
-        **{name: _flat(part) for name, part in zip(_COCO_COUNTS, parts, strict=True)},
-    }
 
 
 def write_openpose(path: Path, scene: Scene, overwrite: bool) -> None:
