@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from magicpose.errors import UserError
 from magicpose.evaluation.image import face_region
 from magicpose.pose.keypoints import PoseTrack
-from magicpose.pose.retarget import retarget
+from magicpose.pose.retargeting.retarget import retarget
 from synthetic_people.clip import Clip, check_names, clip_as, render_clip
 from synthetic_people.motion import Framing
 from synthetic_people.recipe import Style
