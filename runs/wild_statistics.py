@@ -11,8 +11,7 @@ from skimage import data
 from synthetic_people.clip import render_clip
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
-FRAMINGS = ("half", "bust", "head", "bust", "full")
-FIRST_SEED = 9_000_000
+FRAMINGS, FIRST_SEED = ("half", "bust", "head", "bust", "full"), 9_000_000
 
 
 def photographs(size: int) -> list[NDArray[np.uint8]]:

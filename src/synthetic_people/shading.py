@@ -200,16 +200,9 @@ def same_material(triangle: Array, material: Array, y0: int, x0: int, samples: i
 
 @njit
 def shade(
-    surface: Surface,
-    look: Look,
-    noise: Array,
-    wrinkle: Array,
-    light: Light,
-    shadow: ShadowMap,
-    camera: Camera,
-    buffers: Buffers,
-    out: Array,
-) -> None:
+    surface: Surface, look: Look, noise: Array, wrinkle: Array, light: Light,
+    shadow: ShadowMap, camera: Camera, buffers: Buffers, out: Array,
+) -> None:  # fmt: skip
     """out float32 [H, W, 4]: premultiplied linear colour and coverage, averaged over the samples of a pixel.
 
     Pixels of one material shade only the samples on their diagonal. `noise` [4, n, n] and `wrinkle` [n, n, 2] are
