@@ -33,7 +33,7 @@ def networks(shape: Any) -> dict[str, Any]:
     with torch.device("meta"):
         return {
             "unet": UNet2DConditionModel(**common, up_block_types=up),
-            "pose_controlnet": ControlNetModel(**common),
+            "pose_controlnet": ControlNetModel(**common, conditioning_embedding_out_channels=(16,) * (layers + 1)),
             "vae": AutoencoderKL(
                 block_out_channels=(32,) * len(attention),
                 down_block_types=("DownEncoderBlock2D",) * len(attention),

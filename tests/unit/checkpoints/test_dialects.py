@@ -58,6 +58,7 @@ KINDS: dict[str, tuple[Callable[[], Any], str]] = {
     "UNet of diffusers": (lambda: network("unet"), "unet"),
     "EMA only": (lambda: ema(base()) | {k: v for k, v in base().items() if not k.startswith(UNET)},
                  "unet vae text_encoder"),
+    "EMA beside the UNet": (lambda: {k: v * 2 for k, v in ema(base()).items()} | base(), "unet vae text_encoder"),
     "EMA only, dotted": (lambda: only(base(), UNET, "model_ema.diffusion_model."), "unet"),
     "VAE with prefix": (lambda: only(base(), VAE, VAE), "vae"),
     "VAE bare": (lambda: only(base(), VAE), "vae"),

@@ -169,6 +169,7 @@ REFUSED: dict[str, tuple[dict[str, Tensor], str]] = {
     "eight bits": (PLAIN | {f"{NAME}.lora_up.weight": UP.to(torch.float8_e4m3fn)}, "float8.*fp16 or fp32"),
     "beyond the base's range": (PLAIN | {f"{NAME}.lora_up.weight": UP * 3e38}, "no torch.float32 numbers"),
     "unknown tensor of a known layer": (PLAIN | {f"{NAME}.lora_extra": UP}, "lora_extra is nothing that a LoRA"),
+    "tensors of two kinds": (PLAIN | {f"{NAME}.hada_w1_a": UP}, "hada_w1_a does not belong"),
     "dora_scale of no shape": (PLAIN | {f"{NAME}.dora_scale": torch.ones(7)}, r"dora_scale is \[7\]"),
     "magnitude of no shape": (
         {f"unet.{UNET_LAYER}.lora_A.weight": DOWN, f"unet.{UNET_LAYER}.lora_B.weight": UP,

@@ -14,7 +14,7 @@ from tiny_originals import motion_adapter, parts
 from torch import Tensor
 
 from magicpose.checkpoints.original.lora import merge_lora
-from magicpose.checkpoints.original.lora_settings import adapter_file, read_strengths
+from magicpose.checkpoints.original.lora_settings import Strength, adapter_file, read_strengths
 from magicpose.errors import UserError
 
 peft = pytest.importorskip("peft", reason="the oracle of these tests is PEFT")
@@ -140,6 +140,15 @@ def test_diffusers_header_says_the_strength(tmp_path: Path) -> None:
     before = {key: value.clone() for key, value in unet.state_dict().items()}
     merge_lora({"unet": unet}, renamed, 1.0, str(file), read_strengths(file, list(renamed)))
     assert_merged(unet.state_dict(), wanted, before)
+
+
+def test_an_alpha_in_the_file_wins_over_settings() -> None:
+    unet: Any = parts("unet").unet
+    layer = unet.get_submodule(LINEAR)
+    before = layer.weight.clone()
+    state = {f"unet.{LINEAR}.lora_A.weight": draw(2, 32), f"unet.{LINEAR}.lora_B.weight": draw(32, 2)}
+    merge_lora({"unet": unet}, state | {f"unet.{LINEAR}.alpha": torch.tensor(6.0)}, 1.0, "x", {"": Strength(2, 1)})
+    torch.testing.assert_close(layer.weight, before + 3 * draw(32, 2) @ draw(2, 32))
 
 
 # ---- what PEFT does not have -----------------------------------------------------------------------------------
