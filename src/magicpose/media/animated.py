@@ -63,7 +63,7 @@ def shown(path: Path, moving: Timing) -> Iterator[tuple[Show, Fraction]]:
     with quiet_open(path) as image:
         for _, length in zip(_steps(path, image, moving.first), moving.lengths):
             until += length
-            if not told and image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
+            if not told and image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
                 note(path, "is transparent in places, which are shown white")
                 told = True
             yield functools.partial(np.array, to_rgb(path, image)), until
