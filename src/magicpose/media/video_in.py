@@ -93,8 +93,13 @@ def probe(path: PathLike, fps: float | Fraction | None = None) -> VideoInfo:
     rate = exact_fps(min(stated, Fraction(MAX_FPS)))
     duration = max(length, 1 / rate)
     frames = max(1, round(duration * rate))
-    promised = float(max(duration, promised - start)) if promised - start < found.pictures * LONGEST_HOLE else 0.0
-    return VideoInfo(path, size, rate, float(duration), frames, has_audio, codec, start, known, promised, found.jumps)
+    if promised - start < found.pictures * LONGEST_HOLE:  # else damaged time stamps
+        promised = max(duration, promised - start)
+    else:
+        promised = duration
+    return VideoInfo(
+        path, size, rate, float(duration), frames, has_audio, codec, start, known, float(promised), found.jumps
+    )
 
 
 def _promised_end(stream: av.VideoStream) -> Fraction:
