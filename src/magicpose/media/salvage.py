@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
-MAX_BYTES = 1 << 30  # of a file that is looked into
+MAX_BYTES = 1 << 29  # of a file that is looked into
 MAX_PROFILE = 16 << 20  # bytes of a colour profile
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"

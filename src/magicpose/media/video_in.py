@@ -93,13 +93,9 @@ def probe(path: PathLike, fps: float | Fraction | None = None) -> VideoInfo:
     rate = exact_fps(min(stated, Fraction(MAX_FPS)))
     duration = max(length, 1 / rate)
     frames = max(1, round(duration * rate))
-    if promised - start < found.pictures * LONGEST_HOLE:  # else damaged time stamps
-        promised = max(duration, promised - start)
-    else:
-        promised = duration
-    return VideoInfo(
-        path, size, rate, float(duration), frames, has_audio, codec, start, known, float(promised), found.jumps
-    )
+    believable = promised - start < found.pictures * LONGEST_HOLE
+    whole = float(max(duration, promised - start) if believable else duration)
+    return VideoInfo(path, size, rate, float(duration), frames, has_audio, codec, start, known, whole, found.jumps)
 
 
 def _promised_end(stream: av.VideoStream) -> Fraction:
