@@ -55,12 +55,13 @@ def make_video(
     sound_rate: int = 48000,
     sound_at: float = 0.0,
     options: dict[str, str] | None = None,
+    codec_options: dict[str, str] | None = None,
 ) -> Path:
     """A video of `frames` at `fps`, or shown from the `times` (seconds) on, with `sound` [channels, samples]."""
     frames = list(frames)
     tick = Fraction(1, 90000) if times is not None else 1 / Fraction(fps)
     with av.open(str(path), "w", options=options or {}) as output:
-        stream = output.add_stream(codec, rate=fps)
+        stream = output.add_stream(codec, rate=fps, options=codec_options or {})
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pix_fmt
         stream.codec_context.time_base = tick

@@ -16,6 +16,7 @@ import av
 LONGEST_HOLE = 60  # seconds without a new picture after which time stamps are taken as damaged
 
 _WITHOUT_DISPLAY_TIMES = {"avi"}  # says when to decode a picture, not when to show it
+_OVERFLOW = 1 << 33  # ticks after which the clock of MPEG files (ISO 13818-1, 2.4.3.7) starts again
 _NO_TIME_STAMPS = 0x0080  # AVFMT_NOTIMESTAMPS: a bare stream of coded pictures
 _SUPERFRAME, _SUPERFRAME_BITS = 0xC0, 0xE0  # of the last byte of a VP9 packet that holds several frames
 
@@ -31,19 +32,24 @@ class Clock:
         self.jumps: list[Fraction] = []
         self._known, self._settled = known, container.format.name.startswith("mov,")
         self._last: int | None = None  # decoding time stamp of the packet before, as the file has it
+        self._step = 0  # ticks from packet to packet
         self._shift = 0
         self._end: int | None = None  # of what is shown so far
 
     def place(self, packet: av.Packet) -> None:
         """Moves the time stamps of `packet`, which must come in the order of the file."""
         if packet.dts is not None:
+            if packet.pts is not None and packet.dts - packet.pts > _OVERFLOW // 2:
+                packet.pts += _OVERFLOW  # shown after the moment at which 33 bits are used up, decoded before it
             if not self._settled and self._last is not None and 2 * (self._last - packet.dts) > (packet.duration or 1):
                 self._start_again(packet)
+            elif self._last is not None and packet.dts > self._last:
+                self._step = packet.dts - self._last
             self._last = packet.dts
             packet.dts += self._shift
         if packet.pts is not None:
             packet.pts += self._shift
-            end = packet.pts + (packet.duration or 0)
+            end = packet.pts + (packet.duration or self._step)
             self._end = end if self._end is None else max(self._end, end)
 
     def _start_again(self, packet: av.Packet) -> None:

@@ -119,7 +119,8 @@ def stated_rate(stream: av.VideoStream) -> Fraction:
 def _decoder(stream: av.VideoStream) -> av.VideoCodecContext:
     """The decoder of `stream`; for VP8 and VP9 with transparency the one that knows of it, where it is built in."""
     name = _WITH_ALPHA.get(stream.codec_context.name)
-    if stream.metadata.get("alpha_mode") != "1" or name not in av.codecs_available:
+    marks = {key.lower(): value for key, value in stream.metadata.items()}
+    if marks.get("alpha_mode", "0") in ("", "0") or name not in av.codecs_available:
         return stream.codec_context
     decoder = av.CodecContext.create(name, "r")
     decoder.extradata = stream.codec_context.extradata

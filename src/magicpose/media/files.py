@@ -104,5 +104,9 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 
 
 def open_container(path: PathLike) -> av.container.InputContainer:
-    """Any media file, and nothing that it refers to; titles in other encodings than UTF-8 lose letters, no more."""
-    return av.open(str(path), options={"protocol_whitelist": "file"}, metadata_errors="replace")
+    """Any media file, and nothing that it refers to; titles in other encodings than UTF-8 lose letters, no more.
+
+    Time stamps come as they are: taken for an overflow, a clock that starts again would be a day in the future.
+    """
+    options = {"protocol_whitelist": "file", "correct_ts_overflow": "0"}
+    return av.open(str(path), options=options, metadata_errors="replace")

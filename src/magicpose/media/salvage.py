@@ -15,15 +15,17 @@ from pathlib import Path
 
 from PIL import Image
 
-MAX_BYTES = 1 << 30  # of a file that is looked into
+MAX_BYTES = 1 << 29  # of a file that is looked into
 MAX_PROFILE = 16 << 20  # bytes of a colour profile
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _KEPT = {b"tRNS", b"acTL", b"fcTL", b"fdAT", b"eXIf"}  # PNG chunks beside the critical ones that change the picture
+_WEBP_PIXELS = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ICCP")
 _IEND = b"\0\0\0\0IEND\xaeB`\x82"
 _SOS, _EOI, _DRI_FIRST, _DRI_LAST = 0xDA, 0xD9, 0xD0, 0xD7
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF markers
-_REMARKS = {*range(0xE1, 0xF0), 0xFE} - {0xEE}  # APP1..APP15 and comments, without Adobe's, which tells the colours
+_REMARKS = {*range(0xE0, 0xF0), 0xFE}  # APP0..APP15 and comments
+_ADOBE, _ADOBE_SIZE = 0xEE, 16  # marker, and bytes of the one remark that tells how colours are coded
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,15 @@ def attempts(path: Path) -> Iterator[Attempt]:
         return
     data = path.read_bytes()
     if data.startswith(_PNG):
-        yield _png_pixels(data)
+        yield _png_pixels(data, _KEPT)
+        yield _png_pixels(data, {b"tRNS"})
     elif data.startswith(_JPEG):
         yield from _jpeg_attempts(data)
+    elif data[:4] == b"RIFF" and data[8:12] == b"WEBP" and b"ANMF" not in data:
+        yield _webp_pixels(data)
 
 
-def _png_pixels(data: bytes) -> Attempt:
+def _png_pixels(data: bytes, kept_names: set[bytes]) -> Attempt:
     """The chunks that make the picture (PNG 1.2, chapter 3); others, and those with a wrong check sum, are left out."""
     kept, profile = [_PNG], None
     place = len(_PNG)
@@ -59,7 +64,7 @@ def _png_pixels(data: bytes) -> Attempt:
         good = whole[-4:] == struct.pack(">I", zlib.crc32(name + body)) and len(body) == length
         if name == b"IEND":
             break
-        if critical or (name in _KEPT and good):
+        if critical or (name in kept_names and good):
             kept.append(whole)
         elif name == b"iCCP" and good:
             profile = _profile(body)
@@ -77,10 +82,26 @@ def _profile(body: bytes) -> bytes | None:
     return profile if unpacker.eof else None
 
 
+def _webp_pixels(data: bytes) -> Attempt:
+    """The whole chunks of a WebP file (RFC 9649): one that lost the end of its remarks keeps its pixels."""
+    chunks, place = [], 12
+    while place + 8 <= len(data):
+        end = place + 8 + int.from_bytes(data[place + 4 : place + 8], "little")
+        if end <= len(data) and data[place : place + 4] in _WEBP_PIXELS:
+            chunks.append(data[place:end] + b"\0" * (end % 2))
+        place = end + end % 2
+    body = b"WEBP" + b"".join(chunks)
+    return Attempt(b"RIFF" + struct.pack("<I", len(body)) + body, "has damaged remarks, which were ignored")
+
+
 def _jpeg_attempts(data: bytes) -> Iterator[Attempt]:
     layout = _jpeg_layout(data)
     remarks = "has damaged remarks, which were ignored"
-    bare = b"".join(data[begin:end] for marker, begin, end in layout if marker not in _REMARKS)
+    bare = b"".join(
+        data[begin:end]
+        for marker, begin, end in layout
+        if marker not in _REMARKS or (marker == _ADOBE and end - begin >= _ADOBE_SIZE)
+    )
     if layout and layout[-1][0] == _EOI:
         yield Attempt(bare, remarks)
     elif _scans_are_complete(data, layout):

@@ -51,6 +51,7 @@ class VideoInfo:
     codec: str
     start: Fraction  # time stamp of the first frame in seconds; all other times count from it
     has_clock: bool = True  # False for a bare stream of pictures, whose rate must be told
+    promised: float = 0.0  # seconds that the header states; more than `duration` where the file was cut short
     jumps: tuple[Fraction, ...] = ()  # seconds by which the clock is moved each time that it starts again
 
 
@@ -84,7 +85,7 @@ def probe(path: PathLike, fps: float | Fraction | None = None) -> VideoInfo:
         stated = stated_rate(stream) if known else _told_rate(path, stream, fps)
         start, frame, _ = next(decoded(path, container, stream, stated))
         size, codec = displayed_size(frame, stream), stream.codec_context.name
-        has_audio = sound_stream(container) is not None
+        has_audio, promised = sound_stream(container) is not None, _promised_end(stream)
     found = _timeline(path, stamp_of(path), start, 1 / stated)
     length = found.end - start
     if length > 0 and abs(stated * length - found.pictures) > 1:  # the stated rate is a guess from the first frames
@@ -92,7 +93,16 @@ def probe(path: PathLike, fps: float | Fraction | None = None) -> VideoInfo:
     rate = exact_fps(min(stated, Fraction(MAX_FPS)))
     duration = max(length, 1 / rate)
     frames = max(1, round(duration * rate))
-    return VideoInfo(path, size, rate, float(duration), frames, has_audio, codec, start, known, found.jumps)
+    believable = promised - start < found.pictures * LONGEST_HOLE
+    whole = float(max(duration, promised - start) if believable else duration)
+    return VideoInfo(path, size, rate, float(duration), frames, has_audio, codec, start, known, whole, found.jumps)
+
+
+def _promised_end(stream: av.VideoStream) -> Fraction:
+    """The time stamp of the end that the header states, in seconds, where it counts the pictures; else 0."""
+    if not (stream.frames and stream.duration):
+        return Fraction(0)
+    return ((stream.start_time or 0) + stream.duration) * stream.time_base
 
 
 def _animation(path: Path, moving: animated.Timing) -> VideoInfo:
@@ -203,8 +213,9 @@ def _shown_by_decoder(info: VideoInfo, begin: Fraction) -> Iterator[tuple[Show, 
             began, finish = time, time + (length or 1 / info.fps)
         assert show is not None, "decoded() yields or raises"
         yield show, finish - tick
-        if finish < info.duration - 0.5:
-            _warn(info, f"has pictures for {float(finish):.2f} s of its {info.duration:.2f} s")
+        whole = max(info.duration, info.promised)
+        if finish < whole - 0.5:
+            _warn(info, f"has pictures for {float(finish):.2f} s of its {whole:.2f} s")
 
 
 def _warn(info: VideoInfo, what: str) -> None:
