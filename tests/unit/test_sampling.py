@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from magicpose.capacity import frame_bytes, frames_that_fit, free_bytes
+from magicpose.acceleration.capacity import frame_bytes, frames_that_fit, free_bytes
 from magicpose.errors import UserError
-from magicpose.model import MagicPoseModel
+from magicpose.networks.model import MagicPoseModel
 from magicpose.sampling import FramePlan, Guidance, bank_bytes, make_scheduler, sample
 
 pytestmark = pytest.mark.filterwarnings("ignore")
