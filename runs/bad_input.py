@@ -238,9 +238,8 @@ def row(name: str) -> str:
 
 
 def run() -> None:
-    kept = subprocess.run(
-        ["git", "show", f"HEAD:./{PAGE.name}"], cwd=PAGE.parent, capture_output=True, text=True
-    ).stdout
+    shown = ["git", "show", f"HEAD:./{PAGE.name}"]
+    kept = subprocess.run(shown, cwd=PAGE.parent, capture_output=True, text=True).stdout
     print(HEADER.format(today=datetime.date.today()))
     for name in CASES:
         print(row(name), flush=True)

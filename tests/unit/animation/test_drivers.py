@@ -73,6 +73,29 @@ def test_documents_and_openpose_folders(tmp_path: Path) -> None:
         assert np.abs(driver.track.stacked()[..., :2] - track.stacked()[..., :2]).max() < 0.02
 
 
+def test_a_folder_of_poses_is_known_by_its_content(tmp_path: Path) -> None:
+    track = resample(load_motion("wave"), end=0.5)
+    save_people(tmp_path / "all.json", [track], layout="comfyui")
+    frames = json.loads((tmp_path / "all.json").read_text())
+    for name, content in (("plain", lambda frame: frame), ("lists", lambda frame: [frame])):
+        folder = tmp_path / name
+        folder.mkdir()
+        for number, frame in enumerate(frames):
+            (folder / f"Pose_{number}.json").write_text(json.dumps(content(frame)))
+        driver = read_driver(str(folder), NO_OPTIONS)
+        assert driver.track is not None
+        assert np.abs(driver.track.stacked()[..., :2] - track.stacked()[..., :2]).max() < 0.02
+    Image.new("RGB", (64, 64)).save(folder / "0.png")
+    with pytest.raises(UserError, match=r"lists holds both pose JSON \(8 files\) and pictures \(1\)"):
+        read_driver(str(folder), NO_OPTIONS)
+
+
+def test_json_that_is_no_pose_beside_pose_maps_is_in_nobodys_way(tmp_path: Path) -> None:
+    write_video(tmp_path / "maps", draw_poses(resample(load_motion("wave"), end=0.5)), 16)
+    (tmp_path / "maps" / "notes.json").write_text('{"seed": 1}')
+    assert read_driver(str(tmp_path / "maps"), NO_OPTIONS).maps is not None
+
+
 def test_rendered_maps_are_taken_as_they_are(tmp_path: Path) -> None:
     maps = draw_poses(resample(load_motion("dance"), end=0.5), (160, 160))
     assert all(looks_like_map(frame) for frame in maps)

@@ -103,6 +103,13 @@ def test_a_clock_that_jumps_back_in_the_middle(tmp_path: Path) -> None:
     assert seen(both) == (8, 3.0, 24, list(range(24)))
 
 
+def test_a_clock_that_overflows_goes_on(tmp_path: Path) -> None:
+    """The 33 bits of MPEG's clock are used up after 26 and a half hours."""
+    begin = 2**33 / 90000 - 2.5
+    path = make_video(tmp_path / "a.ts", map(numbered, range(24)), 8, times=[begin + k / 8 for k in range(24)])
+    assert seen(path) == (8, 3.0, 24, list(range(24)))
+
+
 def test_sound_follows_a_clock_that_starts_again(tmp_path: Path) -> None:
     one = make_video(tmp_path / "one.ts", map(numbered, range(16)), 8, sound=beeps(2, [0.5, 1.5]))
     two = tmp_path / "two.ts"

@@ -112,6 +112,59 @@ def test_a_broken_profile_is_only_a_warning(tmp_path: Path, scene: Image.Image) 
         assert (np.asarray(media.read_image(tmp_path / "a.png")) == np.asarray(scene)).all()
 
 
+def with_chunk(data: bytes, name: bytes, body: bytes, check: int | None = None) -> bytes:
+    """The PNG `data` with one more chunk after its header."""
+    check = zlib.crc32(name + body) if check is None else check
+    return data[:33] + struct.pack(">I", len(body)) + name + body + struct.pack(">I", check) + data[33:]
+
+
+BESIDE_PIXELS = {
+    "much text": (b"zTXt", b"a\0\0" + zlib.compress(bytes(2 << 20)), None),
+    "text bomb": (b"zTXt", b"a\0\0" + zlib.compress(bytes(100 << 20), 9), None),
+    "wrong check sum": (b"tEXt", b"Software\0x", 5),
+    "short chunk": (b"pHYs", bytes(3), None),
+    "short colours": (b"cHRM", bytes(5), None),
+    "animation header": (b"acTL", bytes(3), None),
+    "EXIF": (b"eXIf", bytes.fromhex("0008000201120003"), None),
+}
+
+
+@pytest.mark.parametrize("what", BESIDE_PIXELS)
+def test_damage_beside_the_pixels_is_noted(tmp_path: Path, scene: Image.Image, what: str) -> None:
+    path = tmp_path / "a.png"
+    scene.save(path)
+    path.write_bytes(with_chunk(path.read_bytes(), *BESIDE_PIXELS[what]))
+    with pytest.warns(media.MediaWarning, match=r"a\.png has damaged .*ignored"):
+        assert np.array_equal(np.asarray(media.read_image(path)), np.asarray(scene))
+
+
+JPEGS = {"plain": {}, "progressive": {"progressive": True}, "restarts": {"restart_marker_blocks": 3}}
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_a_jpeg_needs_its_pixels_not_its_end_marker(tmp_path: Path, scene: Image.Image, kind: str) -> None:
+    path = tmp_path / "a.jpg"
+    scene.save(path, **JPEGS[kind])  # type: ignore[arg-type]
+    whole, expected = path.read_bytes(), np.asarray(media.read_image(path))
+    for missing in (1, 2):
+        path.write_bytes(whole[:-missing])
+        with pytest.warns(media.MediaWarning, match="lacks its end marker; all of its pixels are there"):
+            assert np.array_equal(np.asarray(media.read_image(path)), expected)
+    for missing in (6, 40, len(whole) // 3):
+        path.write_bytes(whole[:-missing])
+        with pytest.raises(UserError, match="damaged or cut short"):
+            media.read_image(path)
+
+
+def test_a_progressive_jpeg_without_its_last_scan_is_refused(tmp_path: Path, scene: Image.Image) -> None:
+    path = tmp_path / "a.jpg"
+    scene.save(path, progressive=True)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.rindex(b"\xff\xda")])
+    with pytest.raises(UserError, match="damaged or cut short"):
+        media.read_image(path)
+
+
 def test_of_an_animation_the_first_frame(tmp_path: Path) -> None:
     media.write_video(tmp_path / "a.gif", [numbered(k) for k in range(3)], 10)
     assert psnr(np.asarray(media.read_image(tmp_path / "a.gif")), numbered(0)) > 25
