@@ -20,8 +20,8 @@ from magicpose.training.stages import STAGES as TRAINING
 
 STAGES = ("vae", "joint", "pose_prior", "appearance", "pose")  # later ones win
 PARTS = ("vae", "text_encoder", "tokenizer", "unet", "appearance", "pose_controlnet", "scheduler")
-GUIDANCE = 1.25  # chosen on 24 people of neither training nor evaluation
-TEMPERATURE = 0.5  # chosen on the same people: below, stripes and checks fade
+# The model's own settings, chosen on 24 people of neither training nor evaluation: runs/tiny_settings.py.
+SETTINGS = {"guidance_scale": 1.25, "temperature": 0.5, "steps": 10, "scheduler": "dpm++2m"}
 LIMIT_MB = 72
 
 
@@ -54,19 +54,22 @@ def main(source: Path, target: Path) -> None:
         about.pop("_name_or_path", None)
         config.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
     size_px = json.loads((newest / "model_index.json").read_text())["size_px"]
-    index = {
-        "_class_name": "MagicPosePipeline",
-        "guidance_scale": GUIDANCE,
-        "temperature": TEMPERATURE,
-        "image_size": size_px,
-        "made_by": made_by,
-    }
-    (draft / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
-    megabytes = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file()) / 1e6
-    assert megabytes <= LIMIT_MB, f"{megabytes:.1f} MB is more than the package may hold"
+    (draft / "model_index.json").write_text(json.dumps(model_index(size_px, made_by), indent=2) + "\n")
+    size = megabytes(draft)
+    assert size <= LIMIT_MB, f"{size:.1f} MB is more than the package may hold"
     shutil.rmtree(target, ignore_errors=True)
     draft.rename(target)
-    print(f"{target}: {megabytes:.1f} MB; {made_by}")
+    print(f"{target}: {size:.1f} MB; {made_by}")
+
+
+def model_index(image_size: int, made_by: dict[str, str]) -> dict[str, object]:
+    """What model_index.json says: the model's own settings, the side of its frames, each part's training stage."""
+    return {"_class_name": "MagicPosePipeline", **SETTINGS, "image_size": image_size, "made_by": made_by}
+
+
+def megabytes(folder: Path) -> float:
+    """Of all files below it."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
 def _vocabulary(model: Path) -> object:
