@@ -35,7 +35,7 @@ from magicpose.sampling import make_scheduler, sample
 from synthetic_people.clip import Clip, clip_as, render_clip
 
 HELD_OUT = 10_000_000
-FRAMINGS = (("bust", 0.5), ("half", 0.3), ("head", 0.2))
+FRAMINGS = (("bust", 0.3), ("half", 0.3), ("head", 0.2), ("knee", 0.1), ("full", 0.1))
 BATCH = 8
 
 
@@ -72,7 +72,7 @@ class Pair:
 
 
 def framing_of(number: int) -> str:
-    """Every ten people: five bust, three half, two head."""
+    """Every ten people: three bust, three half, two head, one to the knees, one whole."""
     return [name for name, share in FRAMINGS for _ in range(int(share * 10))][number % 10]
 
 
@@ -81,16 +81,17 @@ def pairs(options: Options, size: int, worker: int = 0) -> Iterator[Pair]:
     for number in range(worker, options.pairs, options.workers):
         seed = options.first_seed + number
         clip = render_clip(seed, options.frames, size, framing_of(number), "plain", options.fps)  # type: ignore[arg-type]
-        yield _pair("self", clip)
+        yield as_pair("self", clip)
         if number < options.cross:
             # The clip of `seed` drives another person, who stands in the same scene; all that is known of them
             # is the reference picture, so the poses are fitted to it.
             guest = clip_as(seed + 500_000, clip)
             fitted = retarget(clip.track, to=guest.track[0], size=guest.track.size)
-            yield _pair("cross", guest, fitted[-1])
+            yield as_pair("cross", guest, fitted[-1])
 
 
-def _pair(kind: str, clip: Clip, pose: Pose | None = None) -> Pair:
+def as_pair(kind: str, clip: Clip, pose: Pose | None = None) -> Pair:
+    """The clip's first frame, and its last in `pose` (its own, if None)."""
     return Pair(kind, clip.framing, clip.frames[0], pose or clip.track[-1], clip.frames[-1], clip.masks[-1])
 
 
