@@ -10,7 +10,7 @@ import torch
 from magicpose import MagicPosePipeline, draw_poses
 from magicpose.media import read_image, write_video
 from magicpose.motions import load_motion
-from magicpose.sampling import make_scheduler
+from magicpose.networks.schedule import make_scheduler
 
 
 @torch.no_grad()
@@ -27,7 +27,7 @@ def animate(reference: str, motion: str, output: str, model: str = "tiny", frame
     x = given.noise.expand(len(pose), -1, -1, -1)
     text = given.context.expand(len(pose), -1, -1)
 
-    scheduler = make_scheduler("ddim", pipe.settings.schedule)
+    scheduler = make_scheduler("ddim", pipe.schedule)
     scheduler.set_timesteps(steps)
     for t in scheduler.timesteps:
         # Appearance control (Sec. 4.2): what the reference looks like at this noise level; once for all frames.

@@ -10,18 +10,20 @@ The same input gives the same bytes. Stops where a part has other weights than M
 from __future__ import annotations
 
 import gzip
-import json
 import shutil
 import sys
 import zlib
 from pathlib import Path
 
 import torch
-from pack_tiny import LIMIT_MB, megabytes, model_index
+from pack_tiny import LIMIT_MB, OWN, megabytes
 from safetensors.torch import load, load_file, save_file
 from torch import Tensor
 
+from magicpose.checkpoints.index import ModelSettings, read_settings, write_index
+
 IMAGE_SIZE = 256
+MADE_FROM = "eight minutes on a GPU, on from the weights that runs/tiny.sh made: docs/log.md, 2026-11-28"
 # part of the model -> (handed file, training stage it comes from)
 PARTS = {
     "unet": ("joint-unet", "joint"),
@@ -43,9 +45,8 @@ def main(handed: Path, model: Path, target: Path, baselines: Path | None = None)
     shutil.copytree(model, draft)
     for part, (name, _) in PARTS.items():
         replace(weights_of(draft / part), handed / f"{name}.safetensors.gz")
-    made_by = json.loads((model / "model_index.json").read_text())["made_by"]
-    made_by |= {part: stage for part, (_, stage) in PARTS.items()}
-    (draft / "model_index.json").write_text(json.dumps(model_index(IMAGE_SIZE, made_by), indent=2) + "\n")
+    trained = {**read_settings(model).trained, **{part: {"stage": stage} for part, (_, stage) in PARTS.items()}}
+    write_index(draft, ModelSettings(**OWN, image_size=IMAGE_SIZE, trained=trained), MADE_FROM)  # type: ignore[arg-type]
     size = megabytes(draft)
     assert size <= LIMIT_MB, f"{size:.1f} MB is more than the package may hold"
     print(f"{target}: {size:.1f} MB, {added_to_history(draft, model):.1f} MB of them new to a git history")

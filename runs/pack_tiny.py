@@ -11,35 +11,37 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from magicpose.checkpoints.index import ModelSettings, is_our_folder, read_settings, write_index
 from magicpose.training.stages import STAGES as TRAINING
 
 STAGES = ("vae", "joint", "pose_prior", "appearance", "pose")  # later ones win
 PARTS = ("vae", "text_encoder", "tokenizer", "unet", "appearance", "pose_controlnet", "scheduler")
-# The model's own settings, chosen on 24 people of neither training nor evaluation: runs/tiny_settings.py.
-SETTINGS = {"guidance_scale": 1.25, "temperature": 0.5, "steps": 10, "scheduler": "dpm++2m"}
+# The model's own way, chosen on people of neither training nor evaluation by runs/tiny_settings.py
+OWN = {"guidance_scale": 1.25, "temperature": 0.5, "steps": 10, "solver": "dpm++2m"}
 LIMIT_MB = 72
 
 
 def main(source: Path, target: Path) -> None:
     draft = target.with_name(target.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
-    before = target / "model_index.json"
-    made_by: dict[str, str] = json.loads(before.read_text())["made_by"] if before.exists() else {}
-    newest = source
+    settings = read_settings(target) if is_our_folder(target) else ModelSettings()
+    trained = dict(settings.trained)
     for stage in STAGES:
         for part in PARTS:
             folder = source / stage / "export" / part
             if folder.is_dir():
                 shutil.rmtree(draft / part, ignore_errors=True)
                 shutil.copytree(folder, draft / part)
-                newest = source / stage / "export"
+                newest = read_settings(source / stage / "export")
+                settings = replace(settings, image_size=newest.image_size)
                 if part in TRAINING[stage].trains:
-                    made_by[part] = stage
+                    trained[part] = newest.trained.get(part, {"stage": stage})
     if _vocabulary(target) == _vocabulary(draft) is not None:  # saved again, it would carry how it was last called
         shutil.rmtree(draft / "tokenizer")
         shutil.copytree(target / "tokenizer", draft / "tokenizer")
@@ -53,18 +55,13 @@ def main(source: Path, target: Path) -> None:
         about = json.loads(config.read_text())
         about.pop("_name_or_path", None)
         config.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
-    size_px = json.loads((newest / "model_index.json").read_text())["size_px"]
-    (draft / "model_index.json").write_text(json.dumps(model_index(size_px, made_by), indent=2) + "\n")
+    settings = replace(settings, **OWN, trained=trained)  # type: ignore[arg-type]
+    write_index(draft, settings, "runs/tiny.sh")
     size = megabytes(draft)
     assert size <= LIMIT_MB, f"{size:.1f} MB is more than the package may hold"
     shutil.rmtree(target, ignore_errors=True)
     draft.rename(target)
-    print(f"{target}: {size:.1f} MB; {made_by}")
-
-
-def model_index(image_size: int, made_by: dict[str, str]) -> dict[str, object]:
-    """What model_index.json says: the model's own settings, the side of its frames, each part's training stage."""
-    return {"_class_name": "MagicPosePipeline", **SETTINGS, "image_size": image_size, "made_by": made_by}
+    print(f"{target}: {size:.1f} MB; {trained}")
 
 
 def megabytes(folder: Path) -> float:

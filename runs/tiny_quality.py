@@ -27,11 +27,12 @@ from PIL import Image
 from magicpose.evaluation.image import METRICS, face_region
 from magicpose.media import contact_sheet
 from magicpose.model import MagicPoseModel
+from magicpose.networks.schedule import make_scheduler
 from magicpose.pipeline import MagicPosePipeline
 from magicpose.pose.draw import draw_pose
 from magicpose.pose.keypoints import Pose
 from magicpose.pose.retarget import retarget
-from magicpose.sampling import make_scheduler, sample
+from magicpose.sampling import sample
 from synthetic_people.clip import Clip, clip_as, render_clip
 
 HELD_OUT = 10_000_000
@@ -156,7 +157,7 @@ def _generate(
     latents = _encode(pipeline, shown)
     temperature = pipeline.settings.temperature if temperature is None else temperature
     noise = torch.randn((1, *latents.shape[1:]), generator=torch.Generator().manual_seed(0)) * temperature
-    scheduler = make_scheduler("ddim", pipeline.settings.schedule)
+    scheduler = make_scheduler("ddim", pipeline.schedule)
     context = pipeline._text("")
     with torch.autocast("cpu", torch.bfloat16):
         result = sample(

@@ -22,10 +22,11 @@ from PIL import Image
 
 from magicpose.evaluation.image import mean_absolute_error, psnr
 from magicpose.media import contact_sheet
+from magicpose.networks.schedule import make_scheduler
 from magicpose.pipeline import MagicPosePipeline
 from magicpose.pose.draw import draw_pose
 from magicpose.pose.keypoints import PoseTrack
-from magicpose.sampling import make_scheduler, sample
+from magicpose.sampling import sample
 from synthetic_people.background import make_background
 from synthetic_people.keypoints import joints, keypoints
 from synthetic_people.person import make_person
@@ -93,7 +94,7 @@ def generate(
     result = sample(
         pipeline.model, noise, [latent[None] for latent in latents],
         torch.from_numpy(maps).permute(0, 3, 1, 2).float() / 255, pipeline._text(""), options.steps, scale,
-        scheduler=make_scheduler("ddim", pipeline.settings.schedule),
+        scheduler=make_scheduler("ddim", pipeline.schedule),
     )  # fmt: skip
     return [np.asarray(picture) for picture in pipeline.decode(result)]
 

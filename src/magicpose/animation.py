@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from magicpose import __version__
+from magicpose.checkpoints.index import read_settings
 from magicpose.drivers import Driver, DriverOptions, Frame, fingerprint, read_driver
 from magicpose.errors import UserError
 from magicpose.hub import check_complete, find_model
@@ -29,7 +30,7 @@ from magicpose.pose.diagnosis import Diagnosis, diagnose
 from magicpose.pose.keypoints import Pose, PoseTrack
 from magicpose.pose.retarget import Align, Part, retarget
 from magicpose.pose.smooth import repair
-from magicpose.presets import PRESETS, PresetName, check_temperature
+from magicpose.presets import Preset, PresetName, check_temperature, choose_preset
 from magicpose.progress import Progress, Reporter, Silent
 
 if TYPE_CHECKING:  # torch loads after everything cheap has been checked
@@ -51,7 +52,7 @@ class AnimateOptions:
     """Everything that `animate` may be told; None takes the preset's or the model's own."""
 
     model: str = "tiny"
-    preset: PresetName = "balanced"
+    preset: PresetName | None = None
     steps: int | None = None
     guidance: float | None = None
     temperature: float | None = None
@@ -155,9 +156,14 @@ class _Work:
         self.timings[name] = time.perf_counter() - began
 
 
+def _preset(options: AnimateOptions) -> Preset:
+    """What was asked for, else the model's own way."""
+    return choose_preset(options.preset, read_settings(find_model(options.model)))
+
+
 def _settings(references: Sequence[str | Path], driver: str, options: AnimateOptions) -> dict[str, Any]:
     """All that can change a frame, as plain JSON: what a resumed job compares, and what the output remembers."""
-    preset = PRESETS[options.preset]
+    preset = _preset(options)
     read = options.driver
     return {
         "magicpose": __version__,
@@ -232,10 +238,10 @@ def _judge(reporter: Reporter, diagnosis: Diagnosis, detected: bool) -> None:
 def _load(options: AnimateOptions) -> MagicPosePipeline:
     import torch
 
+    from magicpose.networks.schedule import make_scheduler
     from magicpose.pipeline import MagicPosePipeline
-    from magicpose.sampling import make_scheduler
 
-    make_scheduler(options.scheduler or PRESETS[options.preset].scheduler)  # a wrong name is noticed before loading
+    make_scheduler(options.scheduler or _preset(options).scheduler)  # a wrong name is noticed before loading
     dtype = None if options.dtype is None else getattr(torch, options.dtype, None)
     if options.dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise UserError(f"unknown dtype {options.dtype!r}: choose float32, bfloat16 or float16")
@@ -264,7 +270,7 @@ def _maps(pipe: MagicPosePipeline, canvas: Canvas, motion: Driver) -> Maps:
 def _guidance(pipe: MagicPosePipeline, options: AnimateOptions) -> Guidance:
     from magicpose.sampling import Guidance
 
-    preset = PRESETS[options.preset]
+    preset = _preset(options)
     scale = pipe.settings.guidance_scale if options.guidance is None else options.guidance
     return Guidance(scale, preset.guided_from, preset.guided_to)
 
@@ -276,7 +282,7 @@ def _generate(
     from magicpose.sampling import FramePlan
 
     options = work.options
-    preset = PRESETS[options.preset]
+    preset = _preset(options)
     steps, scheduler = options.steps or preset.steps, options.scheduler or preset.scheduler
     conditions: Conditions | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from magicpose.appearance import AppearanceControl
 from magicpose.arithmetic import Arithmetic, use_arithmetic
 from magicpose.autoencoder import stride
+from magicpose.checkpoints.index import PAPER_GUIDANCE, ModelSettings, read_schedule, read_settings
 from magicpose.compiling import compile_networks, restore_networks
 from magicpose.conversion.files import replacing_folder
 from magicpose.conversion.folder import read_folder, write_folder
@@ -29,13 +30,13 @@ from magicpose.hub import find_model
 from magicpose.layers import Replacement
 from magicpose.media.canvas import Canvas, Size
 from magicpose.model import MagicPoseModel
-from magicpose.model_settings import PAPER_GUIDANCE, ModelSettings
 from magicpose.motion import MotionModules
+from magicpose.networks.schedule import SD15_SCHEDULE, make_scheduler
 from magicpose.offload import offload
 from magicpose.pose.draw import draw_poses
 from magicpose.pose.keypoints import PoseTrack
 from magicpose.presets import check_temperature
-from magicpose.sampling import SD15_SCHEDULE, FramePlan, Guidance, Progress, make_scheduler, sample
+from magicpose.sampling import FramePlan, Guidance, Progress, sample
 
 Pictures = Image.Image | Sequence[Image.Image]
 Maps = NDArray[np.uint8]  # [F, H, W, 3]
@@ -72,17 +73,26 @@ class MagicPosePipeline:
         model: UNet, appearance control, pose ControlNet, and motion modules where there are any.
         vae: diffusers' AutoencoderKL or our PatchAutoencoder.
         text_encoder, tokenizer: CLIP, as in Stable Diffusion.
-        settings: name, default guidance and temperature, noise schedule.
+        settings: default guidance, temperature and size.
     """
 
     def __init__(
-        self, model: MagicPoseModel, vae: Any, text_encoder: Any, tokenizer: Any, settings: ModelSettings
+        self,
+        model: MagicPoseModel,
+        vae: Any,
+        text_encoder: Any,
+        tokenizer: Any,
+        settings: ModelSettings,
+        schedule: Mapping[str, Any] = SD15_SCHEDULE,
+        name: str = "a model",
     ) -> None:
         self.model = model
         self.vae = vae
         self.text_encoder = text_encoder
         self.tokenizer = tokenizer
         self.settings = settings
+        self.schedule = dict(schedule)
+        self.name = name
         self._arithmetic: Arithmetic = "plain"
         self._exchanged = Replacement([])
         self._compiled = False
@@ -116,8 +126,8 @@ class MagicPosePipeline:
             None if parts.motion is None else MotionModules(parts.motion),
         )
         tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        settings = ModelSettings.read(folder, str(source))
-        pipe = cls(model.eval(), parts.vae, parts.text_encoder, tokenizer, settings)
+        settings, schedule = read_settings(folder), read_schedule(folder)
+        pipe = cls(model.eval(), parts.vae, parts.text_encoder, tokenizer, settings, schedule, str(source))
         if dtype is None and torch.device(device).type == "cpu":
             dtype = torch.float32
         return pipe.to(device, dtype)
@@ -146,8 +156,8 @@ class MagicPosePipeline:
         model = MagicPoseModel(unet, branch, pose_controlnet)
         schedule = {**SD15_SCHEDULE, **{k: v for k, v in sd_pipe.scheduler.config.items() if k in SD15_SCHEDULE}}
         name = str(getattr(sd_pipe.config, "_name_or_path", None) or type(sd_pipe).__name__)
-        settings = ModelSettings(name, guidance_scale, schedule=schedule)
-        return cls(model, sd_pipe.vae, sd_pipe.text_encoder, sd_pipe.tokenizer, settings)
+        settings = ModelSettings(guidance_scale)
+        return cls(model, sd_pipe.vae, sd_pipe.text_encoder, sd_pipe.tokenizer, settings, schedule, name)
 
     def detach(self) -> UNet2DConditionModel:
         """Gives the base UNet back with the layers and attention processors it had; this pipeline is then unusable."""
@@ -168,9 +178,8 @@ class MagicPosePipeline:
         with tempfile.TemporaryDirectory() as scratch, replacing_folder(Path(folder)) as fresh:
             copied = {name: Path(scratch) / name for name in ("tokenizer", "scheduler")}
             self.tokenizer.save_pretrained(copied["tokenizer"])
-            make_scheduler("ddim", self.settings.schedule).save_pretrained(copied["scheduler"])
-            write_folder(parts, fresh, copied, self.settings.name)
-            replace(self.settings, image_size=self.native_side).write(fresh)
+            make_scheduler("ddim", self.schedule).save_pretrained(copied["scheduler"])
+            write_folder(parts, fresh, copied, self.name, replace(self.settings, image_size=self.native_side))
 
     def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> MagicPosePipeline:
         """Moves every network; `dtype` None keeps theirs."""
@@ -336,7 +345,7 @@ class MagicPosePipeline:
             conditions.context,
             steps=steps,
             guidance=guidance,
-            scheduler=make_scheduler(scheduler, self.settings.schedule) if isinstance(scheduler, str) else scheduler,
+            scheduler=make_scheduler(scheduler, self.schedule) if isinstance(scheduler, str) else scheduler,
             plan=plan,
             seed=seed,
             progress=progress,

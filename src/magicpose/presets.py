@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from magicpose.checkpoints.index import ModelSettings
 from magicpose.errors import UserError
 
 PresetName = Literal["exact", "balanced", "fast"]
@@ -26,6 +27,14 @@ PRESETS: dict[PresetName, Preset] = {
     "balanced": Preset("dpm++2m", 20, 0.0, 1.0, "a higher-order solver needs fewer steps"),
     "fast": Preset("unipc", 10, 0.0, 0.7, "few steps, the last of them unguided"),
 }
+
+
+def choose_preset(name: PresetName | None, model: ModelSettings) -> Preset:
+    """The row `name`; None: "balanced", with the solver and the number of steps that the model itself has."""
+    if name is not None:
+        return PRESETS[name]
+    usual = PRESETS["balanced"]
+    return replace(usual, scheduler=model.solver or usual.scheduler, steps=model.steps or usual.steps)
 
 
 def check_temperature(temperature: float) -> None:

@@ -22,54 +22,13 @@ from torch import Tensor
 from magicpose.appearance import join_references
 from magicpose.attention import KeysValues
 from magicpose.capacity import frames_that_fit
-from magicpose.errors import UserError
 from magicpose.model import MagicPoseModel
 from magicpose.motion import MotionModules
+from magicpose.networks.schedule import NoiseSchedule, make_scheduler
 
 Bank = dict[str, Tensor]
 ProjectedBank = Mapping[str, KeysValues]
 Progress = Callable[[int, int], None]  # (frame-steps done, frame-steps in all)
-
-# Stable Diffusion 1.5's schedule, as in the original implementation (method: DDIM, 50 steps, eta 0).
-SD15_SCHEDULE: dict[str, Any] = {
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "num_train_timesteps": 1000,
-    "prediction_type": "epsilon",
-}
-
-# name -> (diffusers class, what it adds to the schedule)
-SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "ddim": (
-        "DDIMScheduler",
-        {"steps_offset": 1, "set_alpha_to_one": False, "clip_sample": False, "timestep_spacing": "leading"},
-    ),
-    "dpm++2m": (
-        "DPMSolverMultistepScheduler",
-        {"algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": True},
-    ),
-    "unipc": ("UniPCMultistepScheduler", {"solver_order": 2, "use_karras_sigmas": True}),
-    "lcm": (
-        "LCMScheduler",
-        {"original_inference_steps": 50, "clip_sample": False, "set_alpha_to_one": False},
-    ),
-    "tcd": (
-        "TCDScheduler",
-        {"original_inference_steps": 50, "clip_sample": False, "set_alpha_to_one": False},
-    ),
-}
-
-
-def make_scheduler(name: str, schedule: Mapping[str, Any] = SD15_SCHEDULE) -> Any:
-    """A fresh diffusers scheduler by our short `name`, on the betas and prediction type of `schedule`."""
-    import diffusers
-
-    if name not in SCHEDULERS:
-        raise UserError(f"unknown scheduler {name!r}: choose one of {', '.join(SCHEDULERS)}")
-    class_name, settings = SCHEDULERS[name]
-    kept = {key: schedule[key] for key in (*SD15_SCHEDULE, "timestep_spacing") if key in schedule}
-    return getattr(diffusers, class_name)(**{**settings, **kept})
 
 
 @dataclass(frozen=True)
@@ -300,10 +259,7 @@ class _Clip:
 
 def clean_estimate(scheduler: Any, latents: Tensor, prediction: Tensor, t: Tensor) -> Tensor:
     """The clean latents that `prediction` means for noisy `latents` [F, 4, h, w] at timestep `t`."""
-    signal = scheduler.alphas_cumprod.to(latents.device)[t.long()]
-    if scheduler.config.prediction_type == "v_prediction":
-        return signal.sqrt() * latents - (1 - signal).sqrt() * prediction
-    return (latents - (1 - signal).sqrt() * prediction) / signal.sqrt()
+    return NoiseSchedule.of(scheduler).clean(latents, prediction, t)
 
 
 def _scheduler_step(

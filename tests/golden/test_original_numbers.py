@@ -15,7 +15,8 @@ from magicpose.attention import attend, attention_layers
 from magicpose.conversion import keys
 from magicpose.model import MagicPoseModel
 from magicpose.motion import MotionModules, attend_over_time
-from magicpose.sampling import make_scheduler, sample
+from magicpose.networks.schedule import make_scheduler
+from magicpose.sampling import sample
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

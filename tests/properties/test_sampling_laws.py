@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from magicpose.model import MagicPoseModel
-from magicpose.sampling import FramePlan, Guidance, make_scheduler, sample
+from magicpose.networks.schedule import make_scheduler
+from magicpose.sampling import FramePlan, Guidance, sample
 from magicpose.slices import attend_in_slices, train_in_slices
 
 pytestmark = pytest.mark.filterwarnings("ignore")

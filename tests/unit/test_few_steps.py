@@ -11,8 +11,9 @@ from diffusers import DDIMScheduler, LCMScheduler, StableDiffusionPipeline, TCDS
 from torch import Tensor
 
 from magicpose.model import MagicPoseModel
+from magicpose.networks.schedule import SD15_SCHEDULE
 from magicpose.pipeline import MagicPosePipeline
-from magicpose.sampling import SD15_SCHEDULE, sample
+from magicpose.sampling import sample
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 pytest.importorskip("peft", reason="LoRA needs the lora extra")

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from magicpose.latent_preview import LatentPreview, contact_sheet
-from magicpose.sampling import clean_estimate, make_scheduler
+from magicpose.networks.schedule import make_scheduler
+from magicpose.sampling import clean_estimate
 
 
 def test_a_linear_autoencoder_is_seen_through() -> None:

@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 
 from magicpose.arithmetic import Arithmetic
+from magicpose.checkpoints.index import ModelSettings
 from magicpose.errors import UserError
-from magicpose.model_settings import ModelSettings
+from magicpose.networks.schedule import SD15_SCHEDULE
 from magicpose.pipeline import MagicPosePipeline
-from magicpose.sampling import SD15_SCHEDULE, FramePlan
+from magicpose.sampling import FramePlan
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +133,7 @@ def test_the_small_models_own_autoencoder_and_fine_maps(tiny_sd: Path, tmp_path:
     hints = {"conditioning_channels": 48, "conditioning_embedding_out_channels": (8, 8, 8)}
     controlnet = ControlNetModel.from_config({**stock.model.pose_controlnet.config, "in_channels": 8, **hints})
     model = MagicPoseModel(unet, AppearanceControl.from_unet(unet), controlnet)
-    settings = ModelSettings("small", 2.0, image_size=64)
+    settings = ModelSettings(2.0, image_size=64)
     vae = PatchAutoencoder(block_out_channels=(8, 8, 8), layers_per_block=1)
     MagicPosePipeline(model, vae, stock.text_encoder, stock.tokenizer, settings).save_pretrained(tmp_path / "small")
     small = MagicPosePipeline.from_pretrained(tmp_path / "small")

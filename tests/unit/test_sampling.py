@@ -16,7 +16,8 @@ from torch import Tensor
 from magicpose.capacity import frame_bytes, frames_that_fit, free_bytes
 from magicpose.errors import UserError
 from magicpose.model import MagicPoseModel
-from magicpose.sampling import FramePlan, Guidance, bank_bytes, make_scheduler, sample
+from magicpose.networks.schedule import make_scheduler
+from magicpose.sampling import FramePlan, Guidance, bank_bytes, sample
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -23,16 +23,16 @@ class Options:
     """.mp4, .webm, .gif, .webp, or no suffix for a folder of PNG files"""
     model: str = "tiny"
     """an embedded model, a folder, or a Hugging Face id"""
-    preset: PresetName = "balanced"
-    """how much work a frame gets"""
+    preset: PresetName | None = None
+    """how much work a frame gets: exact, balanced or fast; default: the model's own way, else balanced"""
     steps: int | None = None
-    """denoising steps; default: the preset's"""
+    """denoising steps; default: the preset's or the model's own"""
     guidance: float | None = None
     """1 is off; default: the model's own"""
     temperature: float | None = None
     """of the start noise: 1 is the paper's; below, fewer accidents and less detail; default: the model's own"""
     scheduler: str | None = None
-    """ddim, dpm++2m, unipc, lcm, tcd; default: the preset's"""
+    """ddim, dpm++2m, unipc, lcm, tcd; default: the preset's or the model's own"""
     seed: int = 0
     prompt: str = ""
     """words for models that understand them"""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,8 +13,8 @@ import torch
 from torch import nn
 from transformers import CLIPTextModel
 
-from magicpose import __version__
 from magicpose.autoencoder import PatchAutoencoder
+from magicpose.checkpoints.index import INDEX, ModelSettings, is_our_folder, read_json, read_settings, write_index
 from magicpose.conversion import keys
 from magicpose.conversion.export import export_original
 from magicpose.conversion.files import (
@@ -32,7 +31,7 @@ from magicpose.conversion.lora import merge_lora
 from magicpose.conversion.original import Components, components_of, empty, fill
 from magicpose.errors import UserError
 from magicpose.fitting import check_base, check_fit
-from magicpose.sampling import make_scheduler
+from magicpose.networks.schedule import make_scheduler
 
 # part -> (library, class, other names stock pipelines give the folder)
 PARTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -45,7 +44,7 @@ PARTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 # our own classes that may stand where `PARTS` names a stock one: class name -> (part, class)
 OWN_CLASSES: dict[str, tuple[str, Any]] = {"PatchAutoencoder": ("vae", PatchAutoencoder)}
-COPIED = {"tokenizer": ("transformers", "CLIPTokenizer"), "scheduler": ("diffusers", "DDIMScheduler")}
+COPIED = ("tokenizer", "scheduler")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 WEIGHT_NAMES = ("diffusion_pytorch_model", "model", "pytorch_model")
 
@@ -78,7 +77,7 @@ def convert(
         raise UserError(f"{destination}: exists already; choose another name or pass --overwrite")
     if dtype is not None and dtype not in DTYPES:
         raise UserError(f"unknown dtype {dtype!r}: choose one of {', '.join(DTYPES)}")
-    parts, copied = _gather(paths, lora_scale)
+    parts, copied, settings = _gather(paths, lora_scale)
     if dtype is not None:
         for module in parts.present().values():
             module.to(DTYPES[dtype])
@@ -89,20 +88,22 @@ def convert(
             write_state_dict(export_original(parts), destination, made_from)
         else:
             with replacing_folder(destination) as fresh:
-                write_folder(parts, fresh, copied, made_from)
+                write_folder(parts, fresh, copied, made_from, settings)
     except OSError as error:
         raise UserError(f"{destination}: cannot be written ({error.strerror}); choose another place") from error
     return destination
 
 
-def _gather(paths: Sequence[Path], lora_scale: float) -> tuple[Components, dict[str, Path]]:
-    """All sources as one set of parts, and the folders that are copied as they are (tokenizer, scheduler)."""
-    parts = Components()
+def _gather(paths: Sequence[Path], lora_scale: float) -> tuple[Components, dict[str, Path], ModelSettings]:
+    """All sources as one set of parts, the folders that are copied as they are (tokenizer, scheduler), and the settings
+    of the last folder that has some."""
+    parts, settings = Components(), ModelSettings()
     copied: dict[str, Path] = {}
     for path in paths:
         if path.is_dir():
             found = read_folder(path)
             copied |= {name: path / name for name in COPIED if (path / name).is_dir()}
+            settings = read_settings(path) if is_our_folder(path) else settings
         else:
             state = read_state_dict(path)
             if any(keys.LORA.match(key) for key in state):
@@ -116,7 +117,7 @@ def _gather(paths: Sequence[Path], lora_scale: float) -> tuple[Components, dict[
     if not parts.present():
         raise UserError("no source given: name at least one checkpoint")
     check_fit(parts.present(), " + ".join(path.name for path in paths))
-    return parts, copied
+    return parts, copied, settings
 
 
 def _check_disk(parts: Components, destination: Path) -> None:
@@ -130,44 +131,37 @@ def _check_disk(parts: Components, destination: Path) -> None:
 # ---- folders ---------------------------------------------------------------------------------------------------
 
 
-def write_folder(parts: Components, folder: Path, copied: Mapping[str, Path], made_from: str) -> None:
+def write_folder(
+    parts: Components, folder: Path, copied: Mapping[str, Path], made_from: str, settings: ModelSettings | None = None
+) -> None:
     """Sub-folders in diffusers' layout and the index that names them."""
-    index: dict[str, Any] = {
-        "_class_name": "MagicPosePipeline",
-        "_diffusers_version": diffusers.__version__,
-        "_magicpose_version": __version__,
-        "_made_from": made_from,
-    }
     for name, module in parts.present().items():
         module.save_pretrained(folder / name)  # type: ignore[operator]
-        cls = type(module)
-        index[name] = [cls.__module__, cls.__name__] if cls.__name__ in OWN_CLASSES else list(PARTS[name][:2])
     for name, source in copied.items():
         shutil.copytree(source, folder / name)
     if "scheduler" not in copied:
         make_scheduler("ddim").save_pretrained(folder / "scheduler")
-    index |= {name: list(home) for name, home in COPIED.items() if (folder / name).is_dir()}
-    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+    write_index(folder, settings or ModelSettings(), made_from)
 
 
 def read_folder(folder: Path) -> Components:
     """Our folders, stock Stable Diffusion 1.5 pipelines, or the folder of a single network (a MotionAdapter, say)."""
     if (folder / "config.json").is_file():
-        kind = _json(folder / "config.json").get("_class_name")
+        kind = read_json(folder / "config.json").get("_class_name")
         part = next((name for name, (_, cls, _) in PARTS.items() if cls == kind), None)
         if part is None:
             raise UserError(f"{folder}: holds a {kind}; expected {', '.join(sorted({p[1] for p in PARTS.values()}))}")
         single: dict[str, Any] = {part: _read_part(part, folder)}
         return Components(**single)
-    if not (folder / "model_index.json").is_file():
-        raise UserError(f"{folder}: no model_index.json, so no diffusers folder; name a weight file or such a folder")
+    if not (folder / INDEX).is_file():
+        raise UserError(f"{folder}: no {INDEX}, so no diffusers folder; name a weight file or such a folder")
     found: dict[str, Any] = {}
     for part, (_, _, aliases) in PARTS.items():
         home = next((folder / name for name in (part, *aliases) if (folder / name).is_dir()), None)
         if home is not None:
             found[part] = _read_part(part, home)
     if not found:
-        raise UserError(f"{folder}: its model_index.json stands alone; download the whole folder")
+        raise UserError(f"{folder}: its {INDEX} stands alone; download the whole folder")
     check_fit(found, str(folder))
     return Components(**found)
 
@@ -178,7 +172,7 @@ def _read_part(part: str, folder: Path) -> nn.Module:
         return _read_text(folder)
     library, name, _ = PARTS[part]
     assert library == "diffusers"
-    config = _json(folder / "config.json")
+    config = read_json(folder / "config.json")
     found = str(config.get("_class_name"))
     home, cls = OWN_CLASSES.get(found, (part, getattr(diffusers, name)))
     if home != part or found not in (name, *OWN_CLASSES):
@@ -195,7 +189,7 @@ def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
     for name in WEIGHT_NAMES:
         for path in (folder / f"{name}.safetensors.index.json", folder / f"{name}.bin.index.json"):
             if path.is_file():
-                shards = sorted(set(_json(path).get("weight_map", {}).values()))
+                shards = sorted(set(read_json(path).get("weight_map", {}).values()))
                 if any(Path(shard).name != shard for shard in shards):
                     raise UserError(f"{path}: names files outside its folder; download it again")
                 return {k: v for shard in shards for k, v in _checked(folder / shard).items()}
@@ -222,13 +216,3 @@ def _read_text(folder: Path) -> nn.Module:
         raise UserError(f"{folder}: {sorted(report['missing_keys'])[0]} is missing; download the whole folder")
     assert isinstance(network, nn.Module)
     return network.eval()
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: missing or no JSON; download the whole folder") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: holds no JSON object; download the whole folder")
-    return content

@@ -268,8 +268,7 @@ class _Run:
             with self._finished():
                 if self.latents is None:
                     self._normalise_latents()
-                about = {"stage": self.config.stage, "steps": steps}
-                export_networks(self.networks, draft, {"trained": about, "size_px": self.config.data.size_px})
+                export_networks(self.networks, draft, self.config, steps)
             shutil.rmtree(export, ignore_errors=True)
             draft.rename(export)
         self.accelerator.wait_for_everyone()

@@ -5,34 +5,11 @@ Shapes: B pictures, C latent channels, h x w latent pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from magicpose.training.config import LossConfig
-
-
-@dataclass(frozen=True)
-class NoiseSchedule:
-    """The forward process q(x_t | x_0) = N(sqrt(a_t) x_0, (1 - a_t) I)."""
-
-    alphas_cumprod: Tensor  # [1000]
-    prediction_type: str  # "epsilon" or "v_prediction"
-
-    def noisy(self, x0: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """(x_t, what the network must predict), both [B, C, h, w]; `t` int64 [B]."""
-        a = self.alphas_cumprod.to(x0.device)[t][:, None, None, None]
-        signal, sigma = a.sqrt(), (1 - a).sqrt()
-        target = noise if self.prediction_type == "epsilon" else signal * noise - sigma * x0
-        return signal * x0 + sigma * noise, target
-
-    def min_snr_weight(self, t: Tensor, gamma: float) -> Tensor:
-        """min(SNR, gamma) / SNR for noise prediction, / (SNR + 1) for v-prediction (Hang et al. 2023): [B]."""
-        a = self.alphas_cumprod.to(t.device)[t]
-        snr = a / (1 - a)
-        return snr.clamp(max=gamma) / (snr if self.prediction_type == "epsilon" else snr + 1)
 
 
 def denoising_loss(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:

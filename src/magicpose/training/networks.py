@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from magicpose.appearance import AppearanceControl
+from magicpose.checkpoints.index import ModelSettings, is_our_folder, read_settings, write_index
 from magicpose.errors import UserError
 from magicpose.model import MagicPoseModel
-from magicpose.sampling import make_scheduler
+from magicpose.networks.schedule import NoiseSchedule, make_scheduler
 from magicpose.training.config import NetworkConfig, TrainConfig
-from magicpose.training.loss import NoiseSchedule
-from magicpose.training.stages import PARTS, Part, Stage
+from magicpose.training.stages import PARTS, STAGES, Part, Stage
 from magicpose.training.vocabulary import train_tokenizer
 
 
@@ -29,11 +29,12 @@ class Networks:
     tokenizer: Any = None
     scheduler: Any = None
     tied: bool = False
+    settings: ModelSettings = field(default_factory=ModelSettings)  # of the model in `init`
 
     @property
     def schedule(self) -> NoiseSchedule:
         """The training side of the scheduler."""
-        return NoiseSchedule(self.scheduler.alphas_cumprod, self.scheduler.config.prediction_type)
+        return NoiseSchedule.of(self.scheduler)
 
     def model(self) -> MagicPoseModel:
         """The parts wired together; in the joint stage the UNet is its own appearance branch."""
@@ -60,7 +61,7 @@ def build_networks(config: TrainConfig, stage: Stage, captions: list[str]) -> Ne
     """All parts `stage` uses; `captions` give a fresh text encoder its vocabulary."""
     torch.manual_seed(config.seed)
     sources = _sources(config.init)
-    networks = Networks(tied=stage.tied)
+    networks = Networks(tied=stage.tied, settings=_settings(config.init))
     for part in PARTS:
         if part not in stage.uses:
             continue
@@ -93,6 +94,13 @@ def _sources(folders: tuple[Path, ...]) -> dict[str, Path]:
             raise UserError(f"init folder {folder} does not exist: run the stage that makes it first")
         found.update({child.name: child for child in sorted(folder.iterdir()) if child.is_dir()})
     return found
+
+
+def _settings(folders: tuple[Path, ...]) -> ModelSettings:
+    """Those of the last `init` folder that is a model; how parts were trained is known from all of them."""
+    found = [read_settings(folder) for folder in folders if is_our_folder(folder)]
+    trained = {part: how for settings in found for part, how in settings.trained.items()}
+    return replace(found[-1], trained=trained) if found else ModelSettings()
 
 
 def _load(part: Part, folder: Path) -> nn.Module:
@@ -200,8 +208,11 @@ def _make_text_encoder(tokenizer: Any, sizes: NetworkConfig) -> Any:
     )
 
 
-def export_networks(networks: Networks, folder: Path, about: dict[str, Any]) -> None:
-    """Plain diffusers sub-folders and `model_index.json`, readable by `init`, the pipeline and diffusers."""
+def export_networks(networks: Networks, folder: Path, config: TrainConfig, steps: int) -> None:
+    """Plain diffusers sub-folders and `model_index.json`, readable by `init`, the pipeline and diffusers.
+
+    The frames have the size that was trained; all other settings are those of `init`.
+    """
     for part, module in networks.parts.items():
         module.save_pretrained(folder / part)
     if networks.tied:
@@ -210,4 +221,8 @@ def export_networks(networks: Networks, folder: Path, about: dict[str, Any]) -> 
         networks.tokenizer.save_pretrained(folder / "tokenizer")
     if networks.scheduler is not None:
         networks.scheduler.save_pretrained(folder / "scheduler")
-    (folder / "model_index.json").write_text(json.dumps({"_class_name": "MagicPosePipeline", **about}, indent=1))
+    how = {"stage": config.stage, "steps": steps}
+    parts = (*STAGES[config.stage].trains, *(("appearance",) if networks.tied else ()))
+    trained: dict[str, Any] = {**networks.settings.trained, **dict.fromkeys(parts, how)}
+    settings = replace(networks.settings, image_size=config.data.size_px, trained=trained)
+    write_index(folder, settings, f"training, stage {config.stage}")

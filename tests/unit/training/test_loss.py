@@ -3,8 +3,9 @@ from diffusers import DDPMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
+from magicpose.networks.schedule import NoiseSchedule
 from magicpose.training.config import LossConfig
-from magicpose.training.loss import NoiseSchedule, denoising_loss, face_crops, reconstruction_loss, region_weights
+from magicpose.training.loss import denoising_loss, face_crops, reconstruction_loss, region_weights
 
 
 def schedules(prediction_type: str) -> tuple[NoiseSchedule, DDPMScheduler]:
