@@ -31,7 +31,8 @@ _SMALLEST_DIFFERENCE = 6.0  # grey levels between the truths, mean over the box
 class Options:
     people: int = 60
     model: str = "tiny"
-    steps: int = 20
+    steps: int | None = None
+    """default: the model's own"""
     guidance: float | None = None
 
 
