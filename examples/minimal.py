@@ -9,8 +9,8 @@ import torch
 
 from magicpose import MagicPosePipeline, draw_poses
 from magicpose.media import read_image, write_video
-from magicpose.motions import load_motion
 from magicpose.networks.schedule import make_scheduler
+from magicpose.pose.motions import load_motion
 
 
 @torch.no_grad()

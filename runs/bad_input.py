@@ -22,6 +22,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -55,8 +56,8 @@ def person(seed: int = 10_500_000) -> tuple[NDArray[np.uint8], PoseTrack]:
     return clip.frames, clip.track
 
 
-def video(name: str, frames: Iterable[Frame] | None = None, **settings: object) -> None:
-    make_video(Path(name), person()[0] if frames is None else frames, **settings)  # type: ignore[arg-type]
+def video(name: str, frames: Iterable[Frame] | None = None, **settings: Any) -> None:
+    make_video(Path(name), person()[0] if frames is None else frames, **settings)
 
 
 def photo(name: str = "me.png", mode: str = "RGB") -> None:

@@ -62,7 +62,8 @@ class BaseMesh:
     """`base.obj`: triangles by group, and one texture coordinate per vertex (the last one in the file)."""
 
     def __init__(self) -> None:
-        coordinates, self.groups, group = [], {}, ""
+        coordinates, group = [], ""
+        self.groups: dict[str, list[Any]] = {}
         self.uv: dict[int, list[float]] = {}
         for line in (DATA / "3dobjs" / "base.obj").read_text().splitlines():
             kind, *values = line.split() or [""]

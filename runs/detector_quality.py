@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from magicpose.pose.detection.mediapipe.body import MediaPipeDetector
 from magicpose.pose.keypoints import Points, Pose
-from magicpose.pose.mediapipe import MediaPipeDetector
 from synthetic_people.clip import render_clip
+from synthetic_people.motion import Framing
 
-FRAMINGS = ("full", "knee", "half", "bust", "head", "face")
+FRAMINGS: tuple[Framing, ...] = ("full", "knee", "half", "bust", "head", "face")
 DRAWN = 0.3  # score from which a point is drawn
 TRUNK_IN_SHOULDERS, TRUNK_IN_EYES = 1.5, 5.5  # where the hips, and where the shoulders are not in the picture
 
@@ -66,7 +67,8 @@ class Row:
 
 
 def _apart(a: Points, b: Points) -> Numbers:
-    return np.linalg.norm(a[:, :2].astype(np.float64) - b[:, :2], axis=1)
+    apart: Numbers = np.linalg.norm(a[:, :2].astype(np.float64) - b[:, :2], axis=1)
+    return apart
 
 
 def _eyes(truth: Pose) -> float:

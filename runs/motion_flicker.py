@@ -23,7 +23,7 @@ from tiny_quality import framing_of
 
 from magicpose.evaluation.image import mean_absolute_error, ssim
 from magicpose.evaluation.video import background_flicker, temporal_error
-from magicpose.motion import MotionModules
+from magicpose.networks.motion import MotionModules
 from magicpose.pipeline import MagicPosePipeline
 from magicpose.pose.keypoints import PoseTrack
 from synthetic_people.clip import Clip, render_clip
@@ -71,7 +71,7 @@ def main(options: Options) -> None:
         row = {}
         for name, motion in (("without", None), ("with", modules)):
             pipe.model.motion = motion
-            row[name] = scores(clip, animate(pipe, clip, options.steps or pipe.settings.steps or 20))
+            row[name] = scores(clip, animate(pipe, clip, options.steps))
         rows.append(row)
         with options.log.open("a") as log:
             log.write(json.dumps(row) + "\n")
@@ -79,10 +79,10 @@ def main(options: Options) -> None:
     report(rows[: options.clips])
 
 
-def animate(pipe: MagicPosePipeline, clip: Clip, steps: int) -> NDArray[np.uint8]:
+def animate(pipe: MagicPosePipeline, clip: Clip, steps: int | None) -> NDArray[np.uint8]:
     """All frames but the first: uint8 [F, H, W, 3]."""
     poses = PoseTrack.from_stacked(clip.track.stacked()[1:], clip.track.size, clip.track.fps)
-    out = pipe(Image.fromarray(clip.frames[0]), poses, steps, scheduler=pipe.settings.solver or "ddim")
+    out = pipe(Image.fromarray(clip.frames[0]), poses, steps)
     return np.stack([np.asarray(frame) for frame in out.frames])
 
 

@@ -16,17 +16,17 @@ import tyro
 from numpy.typing import NDArray
 from PIL import Image
 
+from magicpose.animation.presets import PRESETS, Preset
 from magicpose.pipeline import MagicPosePipeline
 from magicpose.pose.keypoints import PoseTrack
-from magicpose.presets import PRESETS, Preset
 from magicpose.sampling import Guidance
 from synthetic_people.clip import Clip, render_clip
 
 FIRST_SEED = 9_600_000  # held out from training and from the quality tables
 CONTROLNET = 1 / 3  # of a UNet call
 
-TRIED = {
-    **{name: preset for name, preset in PRESETS.items() if name != "exact"},
+TRIED: dict[str, Preset] = {
+    **{str(name): preset for name, preset in PRESETS.items() if name != "exact"},
     "ddim 20": Preset("ddim", 20, 0.0, 1.0, ""),
     "dpm++2m 10": Preset("dpm++2m", 10, 0.0, 1.0, ""),
     "dpm++2m 15": Preset("dpm++2m", 15, 0.0, 1.0, ""),

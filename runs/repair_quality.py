@@ -16,12 +16,13 @@ import numpy as np
 from detector_quality import _eyes, _palm, _trunk
 from numpy.typing import NDArray
 
+from magicpose.pose.detection.mediapipe.body import MediaPipeDetector
 from magicpose.pose.keypoints import Pose, PoseTrack
-from magicpose.pose.mediapipe import MediaPipeDetector
-from magicpose.pose.smooth import repair
+from magicpose.pose.retargeting.repair import repair
 from synthetic_people.clip import render_clip
+from synthetic_people.motion import Framing
 
-FRAMINGS = ("full", "half", "bust", "head")
+FRAMINGS: tuple[Framing, ...] = ("full", "half", "bust", "head")
 PARTS = {"body": slice(0, 18), "hands": slice(18, 60), "face": slice(60, 130)}
 SEEN = 0.3
 

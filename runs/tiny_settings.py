@@ -26,8 +26,9 @@ from tiny_quality import BATCH, Pair, _encode, as_pair, framing_of, measure
 from magicpose.evaluation.image import psnr
 from magicpose.networks.schedule import make_scheduler
 from magicpose.pipeline import MagicPosePipeline
-from magicpose.pose.draw import draw_pose
-from magicpose.sampling import Guidance, sample
+from magicpose.pose.drawing.draw import draw_pose
+from magicpose.sampler_options import Guidance, SamplerOptions
+from magicpose.sampling import sample
 from synthetic_people.clip import render_clip
 
 FIRST_SEED = 9_500_000
@@ -95,7 +96,7 @@ def generate(pipe: MagicPosePipeline, pairs: list[Pair], setting: Setting) -> li
         latents = sample(
             pipe.model, noise * setting.temperature, references, torch.from_numpy(maps).permute(0, 3, 1, 2) / 255.0,
             pipe._text(""), setting.steps, scheduler=make_scheduler(setting.scheduler, pipe.schedule),
-            guidance=Guidance(setting.guidance, setting.guided_from, setting.guided_to),
+            options=SamplerOptions(guidance=Guidance(setting.guidance, setting.guided_from, setting.guided_to)),
         )  # fmt: skip
         pictures += [np.asarray(picture) for picture in pipe.decode(latents)]
     return pictures

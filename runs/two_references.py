@@ -24,7 +24,7 @@ from magicpose.evaluation.image import mean_absolute_error, psnr
 from magicpose.media import contact_sheet
 from magicpose.networks.schedule import make_scheduler
 from magicpose.pipeline import MagicPosePipeline
-from magicpose.pose.draw import draw_pose
+from magicpose.pose.drawing.draw import draw_pose
 from magicpose.pose.keypoints import PoseTrack
 from magicpose.sampling import sample
 from synthetic_people.background import make_background

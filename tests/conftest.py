@@ -83,14 +83,14 @@ def _networks() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def tiny_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder of random weights, under 1 MB; guidance 2 by default."""
-    from magicpose.conversion.folder import write_folder
-    from magicpose.conversion.original import Components
+    from magicpose.checkpoints.folder import write_folder
+    from magicpose.checkpoints.parts import Parts
 
     base = tmp_path_factory.mktemp("tiny_sd")
     _write_tokenizer(base / "tokenizer")
     folder = base / "model"
     folder.mkdir()
-    write_folder(Components(**_networks()), folder, {"tokenizer": base / "tokenizer"}, "test weights")
+    write_folder(Parts(**_networks()), folder, {"tokenizer": base / "tokenizer"}, "test weights")
     index = json.loads((folder / "model_index.json").read_text()) | {"guidance_scale": 2.0}
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder

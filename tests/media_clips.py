@@ -37,7 +37,7 @@ def number_of(frame: Frame) -> int:
 
 
 def psnr(a: Frame, b: Frame) -> float:
-    return float(10 * np.log10(255**2 / max(1e-6, np.mean((a.astype(float) - b) ** 2))))
+    return float(10 * np.log10(255**2 / max(1e-6, float(np.mean((a.astype(float) - b) ** 2)))))
 
 
 def make_video(

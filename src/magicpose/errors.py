@@ -1,4 +1,8 @@
-"""What is the user's to mend, as opposed to a bug of ours."""
+"""Mistakes that the user can fix, as opposed to bugs of ours."""
+
+from __future__ import annotations
+
+import importlib.util
 
 
 class UserError(ValueError):
@@ -6,3 +10,32 @@ class UserError(ValueError):
 
     The command line prints it as a single line and exits with code 2; libraries may catch it as ValueError.
     """
+
+
+EXTRAS = {  # package -> the extra that brings it
+    "accelerate": "train",
+    "yaml": "train",
+    "numba": "people",
+    "cv2": "people",
+    "rtmlib": "detect",
+    "onnxruntime": "detect",
+    "peft": "lora",
+    "scipy": "eval",
+}
+
+
+def require(*packages: str) -> None:
+    """UserError naming the extra to install, for the first package that is not there; nothing is imported."""
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise _needs(package)
+
+
+def missing_extra(error: ModuleNotFoundError) -> UserError | None:
+    """Which extra brings the package that could not be imported; None where none does."""
+    package = (error.name or "").partition(".")[0]
+    return _needs(package) if package in EXTRAS else None
+
+
+def _needs(package: str) -> UserError:
+    return UserError(f"this needs the package {package}: run pip install 'magicpose[{EXTRAS[package]}]'")

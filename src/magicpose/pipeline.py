@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,31 +16,39 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from magicpose.appearance import AppearanceControl
-from magicpose.arithmetic import Arithmetic, use_arithmetic
-from magicpose.autoencoder import stride
+from magicpose.acceleration.arithmetic import Arithmetic, use_arithmetic
+from magicpose.acceleration.compiling import compile_networks, restore_networks
+from magicpose.acceleration.offload import offload
+from magicpose.acceleration.replacement import Replacement
+from magicpose.animation.presets import check_temperature
+from magicpose.checkpoints.compatibility import check_base, check_fit
+from magicpose.checkpoints.folder import read_folder, write_folder
+from magicpose.checkpoints.hub import find_model
 from magicpose.checkpoints.index import PAPER_GUIDANCE, ModelSettings, read_schedule, read_settings
-from magicpose.compiling import compile_networks, restore_networks
-from magicpose.conversion.files import replacing_folder
-from magicpose.conversion.folder import read_folder, write_folder
-from magicpose.conversion.original import Components
+from magicpose.checkpoints.original.weight_files import replacing_model
+from magicpose.checkpoints.parts import Parts
 from magicpose.errors import UserError
-from magicpose.fitting import check_base, check_fit
-from magicpose.hub import find_model
-from magicpose.layers import Replacement
 from magicpose.media.canvas import Canvas, Size
-from magicpose.model import MagicPoseModel
-from magicpose.motion import MotionModules
+from magicpose.networks.appearance import AppearanceControl
+from magicpose.networks.autoencoder import stride
+from magicpose.networks.model import MagicPoseModel
+from magicpose.networks.motion import MotionModules
 from magicpose.networks.schedule import SD15_SCHEDULE, make_scheduler
-from magicpose.offload import offload
-from magicpose.pose.draw import draw_poses
+from magicpose.pose.drawing.draw import draw_poses
 from magicpose.pose.keypoints import PoseTrack
-from magicpose.presets import check_temperature
-from magicpose.sampling import FramePlan, Guidance, Progress, sample
+from magicpose.progress import Progress
+from magicpose.sampling import (
+    FramePlan,
+    Guidance,
+    SamplerOptions,
+    StepHook,
+    sample_groups,
+)
 
 Pictures = Image.Image | Sequence[Image.Image]
 Maps = NDArray[np.uint8]  # [F, H, W, 3]
 DECODE_BATCH = 8
+USUAL_STEPS = 20  # where neither the caller nor the model says
 BLACK = (0, 0, 0)
 STABLE_DIFFUSION_LATENT = 64  # side of a latent where a model does not say
 
@@ -119,12 +127,7 @@ class MagicPosePipeline:
         if not (folder / "tokenizer").is_dir():
             raise UserError(f"{folder} has no tokenizer: copy the one of its Stable Diffusion 1.5 base")
         assert parts.unet is not None
-        model = MagicPoseModel(
-            parts.unet,
-            None if parts.appearance is None else AppearanceControl(parts.appearance),
-            parts.pose_controlnet,
-            None if parts.motion is None else MotionModules(parts.motion),
-        )
+        model = parts.model()
         tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
         settings, schedule = read_settings(folder), read_schedule(folder)
         pipe = cls(model.eval(), parts.vae, parts.text_encoder, tokenizer, settings, schedule, str(source))
@@ -167,7 +170,7 @@ class MagicPosePipeline:
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Plain diffusers sub-folders and `model_index.json`, in one step; an existing folder is replaced."""
-        parts = Components(
+        parts = Parts(
             unet=self.model.unet,
             appearance=None if self.model.appearance is None else self.model.appearance.unet,
             pose_controlnet=self.model.pose_controlnet,
@@ -175,7 +178,7 @@ class MagicPosePipeline:
             text_encoder=self.text_encoder,
             motion=self.model.motion.adapter if isinstance(self.model.motion, MotionModules) else None,
         )
-        with tempfile.TemporaryDirectory() as scratch, replacing_folder(Path(folder)) as fresh:
+        with tempfile.TemporaryDirectory() as scratch, replacing_model(Path(folder)) as fresh:
             copied = {name: Path(scratch) / name for name in ("tokenizer", "scheduler")}
             self.tokenizer.save_pretrained(copied["tokenizer"])
             make_scheduler("ddim", self.schedule).save_pretrained(copied["scheduler"])
@@ -277,10 +280,10 @@ class MagicPosePipeline:
         self,
         reference: Pictures,
         poses: PoseTrack | Maps | Sequence[Image.Image],
-        num_inference_steps: int = 20,
+        num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         seed: int = 0,
-        scheduler: str | Any = "ddim",
+        scheduler: str | Any | None = None,
         prompt: str = "",
         size: int | Size | None = None,
         guidance: Guidance | None = None,
@@ -294,9 +297,11 @@ class MagicPosePipeline:
             reference: one picture, or several of the same person.
             poses: a track on the reference's picture (see `retarget`), or pose maps; maps and pictures of another
                 shape than the frames are placed by the rule of `Canvas`.
+            num_inference_steps: None takes the model's own number, or 20 where it has none.
             guidance_scale: None takes the model's own; `guidance` gives an interval instead.
             seed: of the shared start noise and the reference latents; the same on any device.
-            scheduler: a name in `magicpose.sampling.SCHEDULERS`, or a diffusers scheduler.
+            scheduler: a name in `magicpose.sampling.SCHEDULERS`, or a diffusers scheduler; None takes the model's own,
+                or "ddim" where it has none.
             size: (width, height) of the frames, or the side of a square of that area in the reference's shape; None:
                 the side the model was trained at.
             plan: frames per network call and per group; changes no frame.
@@ -312,7 +317,10 @@ class MagicPosePipeline:
         conditions = self.prepare(pictures, canvas, prompt, seed, temperature)
         clock.append(time.perf_counter())
         guidance = guidance or Guidance(self.settings.guidance_scale if guidance_scale is None else guidance_scale)
-        latents = self.denoise(conditions, maps, num_inference_steps, guidance, scheduler, seed, plan, progress)
+        options = SamplerOptions(seed, guidance, plan or FramePlan(), progress)
+        steps = (self.settings.steps or USUAL_STEPS) if num_inference_steps is None else num_inference_steps
+        scheduler = scheduler or self.settings.solver or "ddim"
+        latents = self.denoise(conditions, maps, steps, scheduler, options)
         clock.append(time.perf_counter())
         frames = list(self.decode(latents))
         clock.append(time.perf_counter())
@@ -324,32 +332,40 @@ class MagicPosePipeline:
         conditions: Conditions,
         maps: Maps,
         steps: int,
-        guidance: Guidance,
         scheduler: str | Any = "ddim",
-        seed: int = 0,
-        plan: FramePlan | None = None,
-        progress: Progress | None = None,
-        on_step: Callable[[slice, Tensor], None] | None = None,
+        options: SamplerOptions | None = None,
+        on_step: StepHook | None = None,
     ) -> Tensor:
-        """Clean latents [F, C, h, w] for the pose maps [F, H, W, 3]; frames of one clip may come in several calls.
+        """Clean latents [F, C, h, w] for the pose maps [F, H, W, 3] of a clip; see `sample`."""
+        groups = self.denoise_groups(conditions, maps, steps, scheduler, options, on_step)
+        return torch.cat([latents for _, latents in groups])
 
-        `on_step` as in `sample`: `LatentPreview` makes pictures of what it receives.
+    def denoise_groups(
+        self,
+        conditions: Conditions,
+        maps: Maps,
+        steps: int,
+        scheduler: str | Any = "ddim",
+        options: SamplerOptions | None = None,
+        on_step: StepHook | None = None,
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """`denoise`, one group of `FramePlan.groups` after the other; see `sample_groups`.
+
+        Without `options.guidance` the model's own scale holds for all steps.
         """
         if steps < 1:
             raise UserError(f"the number of steps must be at least 1, not {steps}")
-        return sample(
+        return sample_groups(
             self.model,
             conditions.noise,
             conditions.references,
             torch.from_numpy(maps).permute(0, 3, 1, 2).to(self.device).to(self.dtype) / 255,
             conditions.context,
-            steps=steps,
-            guidance=guidance,
-            scheduler=make_scheduler(scheduler, self.schedule) if isinstance(scheduler, str) else scheduler,
-            plan=plan,
-            seed=seed,
-            progress=progress,
-            on_step=on_step,
+            steps,
+            self.settings.guidance_scale,
+            make_scheduler(scheduler, self.schedule) if isinstance(scheduler, str) else scheduler,
+            options,
+            on_step,
         )
 
     @torch.no_grad()

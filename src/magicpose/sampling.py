@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -19,64 +19,32 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from magicpose.appearance import join_references
-from magicpose.attention import KeysValues
-from magicpose.capacity import frames_that_fit
-from magicpose.model import MagicPoseModel
-from magicpose.motion import MotionModules
+from magicpose.acceleration.capacity import banks_fit, frames_that_fit
+from magicpose.errors import UserError
+from magicpose.networks.appearance import join_references
+from magicpose.networks.attention import KeysValues
+from magicpose.networks.model import MagicPoseModel
+from magicpose.networks.motion import MotionModules
 from magicpose.networks.schedule import NoiseSchedule, make_scheduler
+from magicpose.sampler_options import Guidance, SamplerOptions, StepHook, StopSampling
+from magicpose.windows import FramePlan, Window, frame_groups, window_schedule
+
+__all__ = [
+    "FramePlan",
+    "Guidance",
+    "SamplerOptions",
+    "StepHook",
+    "StopSampling",
+    "clean_estimate",
+    "frame_groups",
+    "sample",
+    "sample_groups",
+]
 
 Bank = dict[str, Tensor]
 ProjectedBank = Mapping[str, KeysValues]
-Progress = Callable[[int, int], None]  # (frame-steps done, frame-steps in all)
 
 
-@dataclass(frozen=True)
-class Guidance:
-    """Image-CFG: `u + scale * (c - u)` on the part [start, stop] of the schedule (0 first step, 1 last).
-
-    Where it is off, or at scale 1, only the conditional half runs.
-    """
-
-    scale: float = 7.0
-    start: float = 0.0
-    stop: float = 1.0
-
-    def active(self, step: int, steps: int) -> bool:
-        """Whether the unconditional half is needed at `step` of `steps`."""
-        return self.scale != 1.0 and self.start <= (step + 0.5) / steps <= self.stop
-
-
-@dataclass(frozen=True)
-class FramePlan:
-    """How the frames of a clip share the work; no choice here changes a frame.
-
-    Args:
-        batch: frames per network call at most; fewer where memory is short (a motion window stays whole).
-        group: frames that run through all steps together; a small group gives first frames early and keeps
-            one bank per timestep in memory (`bank_bytes` each). None: all frames, one bank at a time.
-        window, stride: with a motion module, frames per window and the distance between windows on the ring.
-    """
-
-    batch: int = 8
-    group: int | None = None
-    window: int = 16
-    stride: int = 12
-
-
-def bank_bytes(bank: Mapping[str, Tensor]) -> int:
-    """Memory of one bank; streaming keeps one per timestep."""
-    return sum(states.numel() * states.element_size() for states in bank.values())
-
-
-def ring_windows(frames: int, window: int, stride: int, offset: int) -> list[list[int]]:
-    """Windows of `window` frames every `stride` on the clip seen as a ring, starting at `offset`; all covered."""
-    if frames <= window:
-        return [list(range(frames))]
-    return [[(start + offset + k) % frames for k in range(window)] for start in range(0, frames, stride)]
-
-
-@torch.no_grad()
 def sample(
     model: MagicPoseModel,
     noise: Tensor,
@@ -86,13 +54,8 @@ def sample(
     steps: int = 50,
     guidance_scale: float = 7.0,
     scheduler: str | Any = "ddim",
-    guidance: Guidance | None = None,
-    plan: FramePlan | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
-    on_group: Callable[[slice, Tensor], None] | None = None,
-    frames_done: int = 0,
-    on_step: Callable[[slice, Tensor], None] | None = None,
+    options: SamplerOptions | None = None,
+    on_step: StepHook | None = None,
 ) -> Tensor:
     """Denoises a clip; returns clean latents [F, 4, h, w], in the dtype of `noise`.
 
@@ -103,137 +66,148 @@ def sample(
         pose: [F, 3, s*h, s*w] in [0, 1], or None for appearance alone.
         context: text states [1, S, D] or [F, S, D], the same in both halves of the guidance.
         scheduler: a name in `SCHEDULERS`, or a diffusers scheduler (used as a template, never changed).
-        guidance: overrides `guidance_scale` with an interval.
-        seed: for schedulers that add noise, and for the motion windows' offsets.
-        on_group: receives the finished latents of each group of frames, in order.
-        frames_done: skip this many frames of earlier groups (a resumed job).
-        on_step: receives, after every step of a group, float32 latents it would end with if the prediction were right.
+        options: seed, guidance interval, how the frames share the work, listeners.
+        on_step: called after every step; it may change the latents and may stop, see `StepHook`.
     """
-    template = make_scheduler(scheduler) if isinstance(scheduler, str) else scheduler
+    inputs = (model, noise, reference_latents, pose, context)
+    groups = sample_groups(*inputs, steps, guidance_scale, scheduler, options, on_step)
+    return torch.cat([latents for _, latents in groups])
+
+
+def sample_groups(
+    model: MagicPoseModel,
+    noise: Tensor,
+    reference_latents: Tensor | Sequence[Tensor] | None,
+    pose: Tensor | None,
+    context: Tensor,
+    steps: int = 50,
+    guidance_scale: float = 7.0,
+    scheduler: str | Any = "ddim",
+    options: SamplerOptions | None = None,
+    on_step: StepHook | None = None,
+) -> Iterator[tuple[slice, Tensor]]:
+    """`sample`, one group of `FramePlan.groups` after the other: yields its frames and their clean latents.
+
+    All arguments are those of `sample`, for the whole clip. UserError for several groups with motion modules.
+    """
+    options = options or SamplerOptions()
+    frames = len(pose) if pose is not None else len(noise)
+    groups = [slice(0, frames)] if options.plan.groups is None else list(options.plan.groups)
+    if model.motion is not None and any((group.start, group.stop) != (0, frames) for group in groups):
+        raise UserError("windows of motion modules overlap, so all frames are one group: leave out the groups")
     references = [reference_latents] if isinstance(reference_latents, Tensor) else list(reference_latents or ())
     dtype = next(model.unet.parameters()).dtype
-    references = [reference.to(dtype) for reference in references]
-    pose, context = None if pose is None else pose.to(dtype), context.to(dtype)
-    plan = plan or FramePlan()
-    batch = min(plan.batch, frames_that_fit(model, *noise.shape[-2:]))
-    clip = _Clip(model, references, pose, context, guidance or Guidance(guidance_scale), plan, batch, seed)
-    frames = len(pose) if pose is not None else len(noise)
-    group = frames if clip.plan.group is None or model.motion is not None else clip.plan.group
-    banks: dict[float, Bank] | None = {} if group < frames else None
-    done: list[Tensor] = []
-    motion = model.motion.insert(model.unet) if isinstance(model.motion, MotionModules) else nullcontext()
-    with motion:
-        for first in range(frames_done, frames, group):
-            span = slice(first, min(first + group, frames))
-            start = noise if len(noise) == 1 else noise[span]
-            latents = clip.denoise(start, span, copy.deepcopy(template), steps, frames, banks, progress, on_step)
-            latents = latents.to(noise.dtype)
-            done.append(latents)
-            if on_group is not None:
-                on_group(span, latents)
-    return torch.cat(done)
+    clip = _Clip(
+        model,
+        noise,
+        [reference.to(dtype) for reference in references],
+        None if pose is None else pose.to(dtype),
+        context.to(dtype),
+        make_scheduler(scheduler) if isinstance(scheduler, str) else scheduler,
+        steps,
+        options.guidance or Guidance(guidance_scale),
+        options,
+        {} if len(groups) > 1 else None,
+    )
+    for span in groups:
+        latents, stopped = clip.denoise(span, on_step)
+        yield span, latents.to(noise.dtype)
+        if stopped:
+            return
 
 
 @dataclass(frozen=True)
 class _Clip:
-    """What stays the same through all steps of one clip."""
+    """What stays the same through all steps; `banks` keeps those that later groups read again, None: keeps none."""
 
     model: MagicPoseModel
+    noise: Tensor
     references: list[Tensor]
     pose: Tensor | None
     context: Tensor
+    scheduler: Any
+    steps: int
     guidance: Guidance
-    plan: FramePlan
-    batch: int
-    seed: int
+    options: SamplerOptions
+    banks: dict[float, Bank] | None
 
-    def denoise(
-        self,
-        noise: Tensor,
-        span: slice,
-        scheduler: Any,
-        steps: int,
-        frames_in_all: int,
-        banks: dict[float, Bank] | None,
-        progress: Progress | None,
-        on_step: Callable[[slice, Tensor], None] | None,
-    ) -> Tensor:
-        """All steps for the frames of `span`."""
-        scheduler.set_timesteps(steps, device=noise.device)
-        count = span.stop - span.start
-        latents = noise.float() * scheduler.init_noise_sigma
-        hints = self._hints(span)
-        # One generator per frame, all alike: a frame's noise does not depend on who is beside it.
-        generators = [torch.Generator().manual_seed(self.seed) for _ in range(count)]
-        offsets = torch.Generator().manual_seed(self.seed)
-        timesteps = scheduler.timesteps
-        for step, t in enumerate(timesteps):
-            bank = self.model.project_bank(self._bank(t, banks))  # the last timestep's bank is gone by now
-            guided = self.guidance.active(step, len(timesteps))
-            scaled = scheduler.scale_model_input(latents, t)
-            prediction = self._predict(scaled, t, bank, hints, span, guided, offsets)
-            latents = latents.expand(count, -1, -1, -1)
-            if on_step is not None:
-                on_step(span, clean_estimate(scheduler, latents, prediction, t))
-            latents = _scheduler_step(scheduler, prediction, t, latents, generators)
-            del bank
-            if progress is not None:
-                progress(span.start * len(timesteps) + count * (step + 1), frames_in_all * len(timesteps))
+    @torch.no_grad()
+    def denoise(self, span: slice, on_step: StepHook | None) -> tuple[Tensor, bool]:
+        """All steps for the frames of `span`: float32 latents [count, 4, h, w], and whether `on_step` ended them."""
+        scheduler = copy.deepcopy(self.scheduler)
+        scheduler.set_timesteps(self.steps, device=self.noise.device)
+        latents = (self.noise if len(self.noise) == 1 else self.noise[span]).float() * scheduler.init_noise_sigma
+        group = _Group(span, self._hints(span), self.options.seed)
+        motion = self.model.motion
+        with motion.insert(self.model.unet) if isinstance(motion, MotionModules) else nullcontext():
+            for step, t in enumerate(scheduler.timesteps):
+                latents = self._step(group, scheduler, step, t, latents)
+                try:
+                    changed = None if on_step is None else on_step(step, t, latents)
+                except StopSampling:
+                    return latents, True
+                latents = latents if changed is None else changed.to(latents)
+        return latents, False
+
+    def _step(self, group: _Group, scheduler: Any, step: int, t: Tensor, latents: Tensor) -> Tensor:
+        """`latents` [count or 1, 4, h, w] -> [count, 4, h, w] after one step."""
+        steps, options = len(scheduler.timesteps), self.options
+        bank = self.model.project_bank(self._bank(t, steps))  # no name holds an earlier timestep's bank any more
+        guided = self.guidance.active(step, steps)
+        prediction = self._predict(group, scheduler.scale_model_input(latents, t), t, bank, guided)
+        latents = latents.expand(group.count, -1, -1, -1)
+        if options.on_estimate is not None:
+            options.on_estimate(clean_estimate(scheduler, latents, prediction, t))
+        latents = _scheduler_step(scheduler, prediction, t, latents, group.generators)
+        if options.progress is not None:
+            frames = len(self.pose) if self.pose is not None else len(self.noise)
+            options.progress(group.span.start * steps + group.count * (step + 1), frames * steps)
         return latents
 
     def _hints(self, span: slice) -> Tensor | None:
         if self.pose is None:
             return None
-        maps = self.pose[span]
-        return torch.cat([self.model.hint(chunk) for chunk in torch.split(maps, self.batch)])
+        return torch.cat([self.model.hint(chunk) for chunk in torch.split(self.pose[span], self._batch)])
 
-    def _bank(self, t: Tensor, banks: dict[float, Bank] | None) -> Bank:
+    @property
+    def _batch(self) -> int:
+        return min(self.options.plan.batch, frames_that_fit(self.model, *self.noise.shape[-2:]))
+
+    def _bank(self, t: Tensor, steps: int) -> Bank:
         if not self.references:
             return {}
         key = float(t)
-        if banks is not None and key in banks:
-            return banks[key]
-        bank = join_references(
-            [
-                self.model.reference_bank(
-                    reference, t.reshape(1).expand(len(reference)), self.context[: len(reference)]
-                )
-                for reference in self.references
-            ]
-        )
-        if banks is not None:
-            banks[key] = bank
+        if self.banks is not None and key in self.banks:
+            return self.banks[key]
+        banks = [
+            self.model.reference_bank(reference, t.reshape(1).expand(len(reference)), self.context[: len(reference)])
+            for reference in self.references
+        ]
+        bank = join_references(banks)
+        if self.banks is not None and banks_fit(bank, steps - len(self.banks)):
+            self.banks[key] = bank
         return bank
 
-    def _predict(
-        self,
-        latents: Tensor,
-        t: Tensor,
-        bank: ProjectedBank,
-        hints: Tensor | None,
-        span: slice,
-        guided: bool,
-        offsets: torch.Generator,
-    ) -> Tensor:
-        """The (guided) prediction for all frames of the span: float32 [count, 4, h, w]."""
-        count = span.stop - span.start
+    def _predict(self, group: _Group, latents: Tensor, t: Tensor, bank: ProjectedBank, guided: bool) -> Tensor:
+        """The (guided) prediction for all frames of the group: float32 [count, 4, h, w]."""
         latents = latents.to(self.context.dtype)
-        shared = len(latents) == 1 and count > 1  # the first step: all frames still look alike
+        shared = len(latents) == 1 and group.count > 1  # the first step: all frames still look alike
         once = guided and shared and len(self.context) == 1 and self.model.motion is None
         unconditional = self.model.denoise(latents, t.reshape(1), self.context).float() if once else None
-        latents = latents.expand(count, -1, -1, -1)
+        latents = latents.expand(group.count, -1, -1, -1)
         total = torch.zeros(latents.shape, device=latents.device)
-        visits = torch.zeros(count, device=latents.device)
-        for frames in self._batches(count, offsets):
-            index = torch.tensor(frames, device=latents.device)
-            x, where = latents[index], index + span.start
-            prediction = self._conditional(x, t, bank, None if hints is None else hints[index], where)
+        weight = torch.zeros(group.count, 1, 1, 1, device=latents.device)
+        for window in self._windows(group):
+            index = torch.tensor(window.frames, device=latents.device)
+            weights = torch.tensor(window.weights, device=latents.device)[:, None, None, None]
+            x, where = latents[index], index + group.span.start
+            prediction = self._conditional(x, t, bank, None if group.hints is None else group.hints[index], where)
             if guided:
                 u = self._unconditional(x, t, where) if unconditional is None else unconditional
                 prediction = u + self.guidance.scale * (prediction - u)
-            total.index_add_(0, index, prediction)
-            visits.index_add_(0, index, torch.ones_like(index, dtype=visits.dtype))
-        return total / visits[:, None, None, None]
+            total.index_add_(0, index, weights * prediction)
+            weight.index_add_(0, index, weights)
+        return total / weight
 
     def _conditional(self, x: Tensor, t: Tensor, bank: ProjectedBank, hints: Tensor | None, where: Tensor) -> Tensor:
         timestep = t.reshape(1).expand(len(x))
@@ -248,13 +222,26 @@ class _Clip:
     def _context(self, where: Tensor) -> Tensor:
         return self.context if len(self.context) == 1 else self.context[where]
 
-    def _batches(self, count: int, offsets: torch.Generator) -> Iterator[list[int]]:
-        if self.model.motion is not None:
-            offset = int(torch.randint(count, (1,), generator=offsets))
-            yield from ring_windows(count, self.plan.window, self.plan.stride, offset)
-        else:
-            for first in range(0, count, self.batch):
-                yield list(range(first, min(first + self.batch, count)))
+    def _windows(self, group: _Group) -> list[Window]:
+        """Batches, or with motion modules the windows of this step."""
+        if self.model.motion is None:
+            return [Window.even(range(group.count)[part]) for part in frame_groups(group.count, self._batch)]
+        offset = int(torch.randint(group.count, (1,), generator=group.offsets))
+        return window_schedule(self.options.plan.windows).cut(group.count, offset)
+
+
+class _Group:
+    """Frames that go through all steps together, and the random numbers they draw.
+
+    There is one generator per frame, all with the same seed: a frame's noise does not depend on who is beside it.
+    """
+
+    def __init__(self, span: slice, hints: Tensor | None, seed: int) -> None:
+        self.span = span
+        self.count = span.stop - span.start
+        self.hints = hints
+        self.generators = [torch.Generator().manual_seed(seed) for _ in range(self.count)]
+        self.offsets = torch.Generator().manual_seed(seed)
 
 
 def clean_estimate(scheduler: Any, latents: Tensor, prediction: Tensor, t: Tensor) -> Tensor:

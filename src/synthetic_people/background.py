@@ -235,13 +235,19 @@ def make_background(seed: int, size: int, horizon: float, plain: bool) -> Backgr
     rng = generator(seed, Stream.BACKGROUND)
     weights = np.array([row.plain if plain else row.full for row in KINDS.values()])
     kind = tuple(KINDS)[rng.choice(len(KINDS), p=weights / weights.sum())]
-    wall = Wall(rng, size * 2, horizon)
-    KINDS[kind].paint(wall)
-    if horizon < 1.05 and KINDS[kind].floor:
-        _floor(wall, kind == "outdoors")
-    image = cv2.resize(wall.image.clip(0, 1.2).astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
+    wall = paint_wall(rng, kind, size, horizon)
+    image = cv2.resize(wall.clip(0, 1.2).astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
     blur = rng.choice([0, 0.6, 1.2, 2.2]) * size / 256
     if blur > 0:
         image = cv2.GaussianBlur(image, (0, 0), blur)
     image = np.ascontiguousarray(image * rng.uniform(0.55, 1.0), np.float32)
     return Background(image, kind, image.mean((0, 1)))
+
+
+def paint_wall(rng: np.random.Generator, kind: str, size: int, horizon: float) -> Array:
+    """A background of a kind with its floor, linear [2 * size, 2 * size, 3]."""
+    wall = Wall(rng, size * 2, horizon)
+    KINDS[kind].paint(wall)
+    if horizon < 1.05 and KINDS[kind].floor:
+        _floor(wall, kind == "outdoors")
+    return wall.image

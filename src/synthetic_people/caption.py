@@ -6,6 +6,7 @@ from itertools import chain
 
 from synthetic_people.background import KINDS, Background
 from synthetic_people.beard import BEARDS
+from synthetic_people.clutter import PLACES
 from synthetic_people.colour import COLOUR_NAMES, HAIR_COLOURS, colour_name, to_srgb
 from synthetic_people.garments import BOTTOMS, TOPS
 from synthetic_people.hair import STYLES
@@ -21,6 +22,7 @@ FRAMINGS: dict[Framing, str] = {
     "head": "head of",
     "face": "close-up of",
 }
+_PLACE_WORDS = {name: row.words for name, row in (*KINDS.items(), *PLACES.items())}
 _UNSAID_BEARDS = ("none", "stubble")
 _SHOWS_BOTTOM = ("full", "knee", "half")
 _NO_ARTICLE = ("trousers", "wide trousers", "shorts", "leggings")
@@ -48,7 +50,7 @@ def describe(person: Person, framing: Framing, background: Background, motion: s
         "glasses": "glasses" if person.glasses else "",
         "top": _words("a", _cloth(wardrobe.top_cloth), TOPS[wardrobe.top].word),
         "bottom": _bottom(wardrobe.bottom, _cloth(wardrobe.bottom_cloth, wardrobe.denim)) if bottom else "",
-        "background": KINDS[background.kind].words.format(colour_name(to_srgb(background.colour))),
+        "background": _PLACE_WORDS[background.kind].format(colour_name(to_srgb(background.colour))),
         "motion": motion,
     }
 
@@ -78,6 +80,6 @@ def vocabulary() -> frozenset[str]:
         (row.word for row in TOPS.values()),
         (row.word for row in BOTTOMS.values()),
         (row.word for row in PATTERNS.values()),
-        (row.words for row in KINDS.values()),
+        _PLACE_WORDS.values(),
     )
     return frozenset(word for phrase in phrases for word in phrase.replace("{}", " ").split())

@@ -137,10 +137,11 @@ def main() -> None:
     """The console script; exits with 2 and one line for what is the user's to mend."""
     import tyro
 
-    from magicpose.errors import UserError
+    from magicpose.errors import UserError, require
 
     options = tyro.extras.subcommand_cli_from_dict({"render": Render, "sheet": Sheet}, prog="synthetic-people")
     try:
+        require("numba", "cv2")
         if isinstance(options, Render):
             render(options)
         else:

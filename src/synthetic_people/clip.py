@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from magicpose.errors import UserError
 from magicpose.pose.keypoints import PoseTrack
-from synthetic_people.background import make_background
 from synthetic_people.caption import caption, describe
 from synthetic_people.expression import EXPRESSIONS, unit_weights
-from synthetic_people.identity import make_identity
 from synthetic_people.keypoints import joints, keypoints
 from synthetic_people.motion import Framing, make_motion
-from synthetic_people.person import make_person
+from synthetic_people.recipe import RECIPES, Recipe, Style
 from synthetic_people.render import SAMPLES, Renderer
 from synthetic_people.rig import Rig
-from synthetic_people.scene import floor_height, horizon, make_light, place_camera
+from synthetic_people.scene import FRAMES, floor_height, horizon, place_camera
 
-Style = Literal["plain", "full"]  # plain: soft backgrounds and coarse patterns only
 FPS = 8.0
 
 
@@ -92,25 +89,30 @@ def _render(
     fps: float,
     expression: str | None = None,
 ) -> Clip:
-    plain = style == "plain"
-    host = Rig(make_identity(seed))
+    recipe = _recipe(style, framing)
+    host = Rig(recipe.identity(seed))
     motion = make_motion(seed, frames, fps, framing)
     if expression is not None:
         motion = replace(motion, face=np.tile(unit_weights(EXPRESSIONS[expression]), (frames, 1)))
     world = host.world(motion.poses, fps)
     camera = place_camera(host, world, framing, size * SAMPLES)
-    light = make_light(seed)
-    background = make_background(seed, size, horizon(camera, floor_height(host)), plain)
-    person, rig = make_person(person_seed, plain), host
+    light = recipe.light(seed)
+    background = recipe.background(seed, size, horizon(camera, floor_height(host)))
+    person, rig = recipe.person(person_seed), host
     if person_seed != seed:
         rig = Rig(person.identity)
         world = rig.world(motion.poses, fps)
         world[..., 2, 3] += _lift(host, rig, framing)
     renderer, limbs, head = Renderer(person, size), joints(rig, world), rig.index["head"]
+    film = recipe.film(seed, size, light, background.image)
+    moved = np.gradient(world, axis=0) * film.shutter * fps if frames > 1 else np.zeros_like(world)
     pictures, masks = np.empty((frames, size, size, 3), np.uint8), np.empty((frames, size, size), np.uint8)
     points, places = np.empty((frames, 130, 3), np.float32), []
     for i in range(frames):
-        pictures[i], masks[i] = renderer.draw(world[i], motion.face[i], camera, light, background.image)
+        renderer.paint(world[i], motion.face[i], camera, light)
+        if film.shutter > 0:
+            renderer.smear(moved[i], camera)
+        pictures[i], masks[i] = film.take(renderer.pixels, background.image, i), renderer.coverage()
         points[i] = keypoints(limbs[i], world[i, head, :, :3], renderer, camera)
         places.append(renderer.places())
     attributes = describe(person, framing, background, motion.manner)
@@ -118,6 +120,14 @@ def _render(
     return Clip(
         pictures, track, caption(attributes), attributes, masks, np.stack(places), seed, person_seed, framing, style
     )  # fmt: skip
+
+
+def _recipe(style: Style, framing: Framing) -> Recipe:
+    """The recipe of a style; UserError if there is no such style or framing."""
+    for name, given, known in (("style", style, RECIPES), ("framing", framing, FRAMES)):
+        if given not in known:
+            raise UserError(f"{name} {given!r} is not one of {', '.join(known)}")
+    return RECIPES[style]
 
 
 def _lift(host: Rig, guest: Rig, framing: Framing) -> float:

@@ -23,8 +23,9 @@ import numpy as np
 
 from magicpose.errors import UserError
 from synthetic_people.asset import Array
-from synthetic_people.clip import FPS, Clip, Style, render_clip
+from synthetic_people.clip import FPS, Clip, render_clip
 from synthetic_people.motion import Framing
+from synthetic_people.recipe import Style
 from synthetic_people.seeds import Stream, generator
 
 JPEG_QUALITY = 95

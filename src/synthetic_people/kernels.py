@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numba
 
 from synthetic_people.asset import Array
-from synthetic_people.mesh import HAIR
+from synthetic_people.mesh import HAIR, Surface
 
 njit = numba.njit(cache=True, fastmath=True, nogil=True)
 
@@ -39,7 +39,9 @@ class ShadowMap(NamedTuple):
 
 
 @njit
-def blend_units(weights, start, vertices, offsets, gain, touched, out):  # type: ignore[no-untyped-def]
+def blend_units(
+    weights: Array, start: Array, vertices: Array, offsets: Array, gain: float, touched: Array, out: Array
+) -> None:
     """out [base, 3] = sum of the face units' offsets; `touched` lists the vertices any unit moves."""
     for i in touched:
         out[i, 0] = 0.0
@@ -56,7 +58,9 @@ def blend_units(weights, start, vertices, offsets, gain, touched, out):  # type:
 
 
 @njit
-def skin_vertices(vertices, follows, offsets, bones, weights, world, out):  # type: ignore[no-untyped-def]
+def skin_vertices(
+    vertices: Array, follows: Array, offsets: Array, bones: Array, weights: Array, world: Array, out: Array
+) -> None:
     """Linear blend skinning: world [J, 3, 4] moves vertices [V, 3] (plus face-unit offsets) to out [V, 3]."""
     for i in range(vertices.shape[0]):
         x = vertices[i, 0]
@@ -83,7 +87,7 @@ def skin_vertices(vertices, follows, offsets, bones, weights, world, out):  # ty
 
 
 @njit
-def project(points, camera, out):  # type: ignore[no-untyped-def]
+def project(points: Array, camera: Camera, out: Array) -> None:
     """out [n, 3]: x, y in samples and the distance along the view."""
     for i in range(points.shape[0]):
         depth = points[i, 1] + camera.distance
@@ -93,7 +97,7 @@ def project(points, camera, out):  # type: ignore[no-untyped-def]
 
 
 @njit
-def normals(points, faces, out):  # type: ignore[no-untyped-def]
+def normals(points: Array, faces: Array, out: Array) -> None:
     """Area-weighted vertex normals, out [n, 3]."""
     out[:] = 0.0
     for t in range(faces.shape[0]):
@@ -121,13 +125,21 @@ def normals(points, faces, out):  # type: ignore[no-untyped-def]
 
 
 @njit
-def first_sample(low):  # type: ignore[no-untyped-def]
-    """The first sample whose centre is not before `low`."""
-    return max(0, math.ceil(low - 0.5))
+def span(a: float, b: float, c: float, size: int) -> tuple[int, int]:
+    """First and last of `size` samples whose centres lie between the smallest and the largest of three coordinates."""
+    return max(0, math.ceil(min(a, b, c) - 0.5)), min(size - 1, math.floor(max(a, b, c) - 0.5))
 
 
 @njit
-def rasterise(points, surface, strands, ragged, depth, triangle, barycentric):  # type: ignore[no-untyped-def]
+def doubled_area(ax: float, ay: float, bx: float, by: float, cx: float, cy: float) -> float:
+    """Twice the signed area of a triangle; with one corner moved to a sample, the share of that corner's weight."""
+    return (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+
+
+@njit
+def rasterise(
+    points: Array, surface: Surface, strands: Array, ragged: float, depth: Array, triangle: Array, barycentric: Array
+) -> None:
     """Nearest triangle per sample: depth [H, W], triangle [H, W] (-1 = none), weights of corners 1, 2 [H, W, 2].
 
     Samples where the interpolated `surface.cut` is negative are left out; hair ends are `ragged` metres longer or
@@ -149,13 +161,11 @@ def rasterise(points, surface, strands, ragged, depth, triangle, barycentric):  
         by = points[b, 1]
         cx = points[c, 0]
         cy = points[c, 1]
-        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        area = doubled_area(ax, ay, bx, by, cx, cy)
         if area == 0.0 or (one_sided[t] == 1 and area > 0):  # y runs down: front faces turn negative
             continue
-        x0 = first_sample(min(ax, bx, cx))
-        y0 = first_sample(min(ay, by, cy))
-        x1 = min(width - 1, math.floor(max(ax, bx, cx) - 0.5))
-        y1 = min(height - 1, math.floor(max(ay, by, cy) - 0.5))
+        x0, x1 = span(ax, bx, cx, width)
+        y0, y1 = span(ay, by, cy, height)
         if x0 > x1 or y0 > y1:
             continue
         az = points[a, 2]
@@ -175,10 +185,10 @@ def rasterise(points, surface, strands, ragged, depth, triangle, barycentric):  
             py = y + 0.5
             for x in range(x0, x1 + 1):
                 px = x + 0.5
-                w1 = ((px - ax) * (cy - ay) - (py - ay) * (cx - ax)) * inverse
+                w1 = doubled_area(ax, ay, px, py, cx, cy) * inverse
                 if w1 < 0:
                     continue
-                w2 = ((bx - ax) * (py - ay) - (by - ay) * (px - ax)) * inverse
+                w2 = doubled_area(ax, ay, bx, by, px, py) * inverse
                 if w2 < 0:
                     continue
                 w0 = 1.0 - w1 - w2
@@ -201,7 +211,7 @@ def rasterise(points, surface, strands, ragged, depth, triangle, barycentric):  
 
 
 @njit
-def to_light(points, axes, scale, size, out):  # type: ignore[no-untyped-def]
+def to_light(points: Array, axes: Array, scale: float, size: int, out: Array) -> None:
     """out [V, 3]: texel x, y and the distance from the light (up to a constant) of points [V, 3]."""
     for i in range(points.shape[0]):
         dx = points[i, 0] - axes[3, 0]
@@ -213,7 +223,7 @@ def to_light(points, axes, scale, size, out):  # type: ignore[no-untyped-def]
 
 
 @njit
-def rasterise_depth(points, faces, depth):  # type: ignore[no-untyped-def]
+def rasterise_depth(points: Array, faces: Array, depth: Array) -> None:
     """Smallest third coordinate of any triangle at each texel centre: depth [n, n]; points [V, 3] in texels."""
     n = depth.shape[0]
     depth[:] = 1e9
@@ -227,20 +237,18 @@ def rasterise_depth(points, faces, depth):  # type: ignore[no-untyped-def]
         by = points[b, 1]
         cx = points[c, 0]
         cy = points[c, 1]
-        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        area = doubled_area(ax, ay, bx, by, cx, cy)
         if area == 0.0:
             continue
         inverse = 1.0 / area
-        x0 = first_sample(min(ax, bx, cx))
-        y0 = first_sample(min(ay, by, cy))
-        x1 = min(n - 1, math.floor(max(ax, bx, cx) - 0.5))
-        y1 = min(n - 1, math.floor(max(ay, by, cy) - 0.5))
+        x0, x1 = span(ax, bx, cx, n)
+        y0, y1 = span(ay, by, cy, n)
         for y in range(y0, y1 + 1):
             for x in range(x0, x1 + 1):
-                w1 = ((x + 0.5 - ax) * (cy - ay) - (y + 0.5 - ay) * (cx - ax)) * inverse
+                w1 = doubled_area(ax, ay, x + 0.5, y + 0.5, cx, cy) * inverse
                 if w1 < 0:
                     continue
-                w2 = ((bx - ax) * (y + 0.5 - ay) - (by - ay) * (x + 0.5 - ax)) * inverse
+                w2 = doubled_area(ax, ay, bx, by, x + 0.5, y + 0.5) * inverse
                 if w2 < 0 or w1 + w2 > 1:
                     continue
                 z = (1 - w1 - w2) * points[a, 2] + w1 * points[b, 2] + w2 * points[c, 2]
@@ -249,7 +257,7 @@ def rasterise_depth(points, faces, depth):  # type: ignore[no-untyped-def]
 
 
 @njit
-def compose(person, background, gamma, out):  # type: ignore[no-untyped-def]
+def compose(person: Array, background: Array, gamma: Array, out: Array) -> None:
     """Premultiplied linear person [H, W, 4] over the background [H, W, 3], tone mapped, to uint8 [H, W, 3]."""
     height, width, _ = person.shape
     last = gamma.shape[0] - 1

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from synthetic_people.asset import Array
 from synthetic_people.kernels import njit
 from synthetic_people.mesh import (
@@ -59,6 +61,7 @@ class Style(NamedTuple):
     open_front: bool
     denim: bool
     hoodie: bool
+    textured: bool = False  # whether `Look.overlay` counts
 
 
 class Look(NamedTuple):
@@ -70,10 +73,11 @@ class Look(NamedTuple):
     front_print: Array  # [64, 64, 4]
     eyes: Array  # [2, 3]: centres on the template, left first
     style: Style
+    overlay: Array = np.ones((3, 1, 1, 3), np.float32)  # [3, n, n, 3]: factors for skin, hair, and hats and shoes
 
 
 @njit
-def around(u, n):  # type: ignore[no-untyped-def]
+def around(u: float, n: int) -> tuple[int, int, float]:
     """The two of n texels on either side of u (period 1), and the share of the second; without slow divisions."""
     x = (u - math.floor(u)) * n - 0.5
     first = math.floor(x)
@@ -87,7 +91,7 @@ def around(u, n):  # type: ignore[no-untyped-def]
 
 
 @njit
-def texel(texture, u, v, k):  # type: ignore[no-untyped-def]
+def texel(texture: Array, u: float, v: float, k: int) -> float:
     """Channel k of a repeating texture [n, m, channels] at u, v (1 = one period), bilinear."""
     a, b, fx = around(u, texture.shape[1])
     c, d, fy = around(v, texture.shape[0])
@@ -96,7 +100,7 @@ def texel(texture, u, v, k):  # type: ignore[no-untyped-def]
 
 
 @njit
-def lay_texture(texture, u, v, alpha, out):  # type: ignore[no-untyped-def]
+def lay_texture(texture: Array, u: float, v: float, alpha: float, out: Array) -> None:
     """Mix the first three channels of a repeating texture at u, v into out [3]."""
     a, b, fx = around(u, texture.shape[1])
     c, d, fy = around(v, texture.shape[0])
@@ -107,7 +111,7 @@ def lay_texture(texture, u, v, alpha, out):  # type: ignore[no-untyped-def]
 
 
 @njit
-def height_at(stack, layer, u, v):  # type: ignore[no-untyped-def]
+def height_at(stack: Array, layer: int, u: float, v: float) -> float:
     """A bilinear sample of one layer of a stack [layers, n, n]."""
     n = stack.shape[1]
     a, b, fx = around(u, n)
@@ -117,32 +121,32 @@ def height_at(stack, layer, u, v):  # type: ignore[no-untyped-def]
 
 
 @njit
-def ramp(start, end, x):  # type: ignore[no-untyped-def]
+def ramp(start: float, end: float, x: float) -> float:
     """Smooth step from 0 at `start` to 1 at `end`."""
     t = min(1.0, max(0.0, (x - start) / (end - start)))
     return t * t * (3 - 2 * t)
 
 
 @njit
-def tint(c, colours, row, amount):  # type: ignore[no-untyped-def]
+def tint(c: Array, colours: Array, row: int, amount: float) -> None:
     for k in range(3):
         c[k] = c[k] * (1 - amount) + colours[row, k] * amount
 
 
 @njit
-def paint(c, colours, row):  # type: ignore[no-untyped-def]
+def paint(c: Array, colours: Array, row: int) -> None:
     for k in range(3):
         c[k] = colours[row, k]
 
 
 @njit
-def scale(c, amount):  # type: ignore[no-untyped-def]
+def scale(c: Array, amount: float) -> None:
     for k in range(3):
         c[k] *= amount
 
 
 @njit
-def answer(s, specular, gloss, red, green, blue):  # type: ignore[no-untyped-def]
+def answer(s: Array, specular: float, gloss: float, red: float, green: float, blue: float) -> None:
     s[SPECULAR] = specular
     s[GLOSS] = gloss
     s[WRAP] = red
@@ -151,7 +155,7 @@ def answer(s, specular, gloss, red, green, blue):  # type: ignore[no-untyped-def
 
 
 @njit
-def shade_skin(p, colours, face, noise, c, s):  # type: ignore[no-untyped-def]
+def shade_skin(p: Array, colours: Array, face: Array, noise: Array, c: Array, s: Array) -> None:
     x = p[TX]
     y = p[TX + 1]
     z = p[TX + 2]
@@ -192,7 +196,7 @@ def shade_skin(p, colours, face, noise, c, s):  # type: ignore[no-untyped-def]
 
 
 @njit
-def shade_eye(p, colours, eyes, c, s):  # type: ignore[no-untyped-def]
+def shade_eye(p: Array, colours: Array, eyes: Array, c: Array, s: Array) -> None:
     side = 0 if p[TX] > 0 else 1
     dx = p[TX] - eyes[side, 0]
     dy = p[TX + 1] - eyes[side, 1]
@@ -211,7 +215,9 @@ def shade_eye(p, colours, eyes, c, s):  # type: ignore[no-untyped-def]
 
 
 @njit
-def shade_top(p, colours, style, texture, front_print, noise, c):  # type: ignore[no-untyped-def]
+def shade_top(
+    p: Array, colours: Array, style: Style, texture: Array, front_print: Array, noise: Array, c: Array
+) -> None:
     x = p[TX]
     z = p[TX + 2]
     front = p[TX + 1] < -0.02
@@ -239,7 +245,7 @@ def shade_top(p, colours, style, texture, front_print, noise, c):  # type: ignor
 
 
 @njit
-def shade_bottom(p, style, texture, noise, belted, c):  # type: ignore[no-untyped-def]
+def shade_bottom(p: Array, style: Style, texture: Array, noise: Array, belted: bool, c: Array) -> None:
     x = p[TX]
     z = p[TX + 2]
     lay_texture(texture, p[U] / style.bottom_period, p[V] / style.bottom_period, 1.0, c)
@@ -258,7 +264,7 @@ def shade_bottom(p, style, texture, noise, belted, c):  # type: ignore[no-untype
 
 
 @njit
-def fold_normal(p, wrinkle, phase, amount):  # type: ignore[no-untyped-def]
+def fold_normal(p: Array, wrinkle: Array, phase: float, amount: float) -> None:
     """Tilt the normal by the slopes of the cloth's folds."""
     u = p[U] * 2.6 + phase
     v = p[V] * 2.0 + phase * 3
@@ -276,7 +282,7 @@ def fold_normal(p, wrinkle, phase, amount):  # type: ignore[no-untyped-def]
 
 
 @njit
-def shade_shoe(p, colours, c, s):  # type: ignore[no-untyped-def]
+def shade_shoe(p: Array, colours: Array, c: Array, s: Array) -> None:
     x = p[TX]
     y = p[TX + 1]
     sole = p[TX + 2] < -0.797
@@ -289,7 +295,9 @@ def shade_shoe(p, colours, c, s):  # type: ignore[no-untyped-def]
 
 
 @njit
-def shade_hair(p, colours, curl, noise, direction, beard, c, s):  # type: ignore[no-untyped-def]
+def shade_hair(
+    p: Array, colours: Array, curl: float, noise: Array, direction: Array, beard: bool, c: Array, s: Array
+) -> None:
     row = BROW_COLOUR if beard else HAIR_COLOUR
     wide = 1.2 if beard else 1.3
     strand = height_at(noise, STRAND, p[U] * wide + 0.02 * math.sin(p[V] * 30), p[V] * (0.8 + 3 * curl))
@@ -320,7 +328,7 @@ def shade_hair(p, colours, curl, noise, direction, beard, c, s):  # type: ignore
 
 
 @njit
-def shade_hat(p, colours, noise, c):  # type: ignore[no-untyped-def]
+def shade_hat(p: Array, colours: Array, noise: Array, c: Array) -> None:
     knit = 1 + 0.12 * math.sin(p[U] * 2 * math.pi * 46) + 0.05 * height_at(noise, GRAIN, p[U] * 4, p[V] * 8)
     for k in range(3):
         c[k] = colours[HAT_COLOUR, k] * knit
@@ -329,7 +337,42 @@ def shade_hat(p, colours, noise, c):  # type: ignore[no-untyped-def]
 
 
 @njit
-def material_of(m, p, colours, style, top, bottom, face, front_print, eyes, noise, wrinkle, direction, c, s):  # type: ignore[no-untyped-def]
+def vary(m: int, p: Array, overlay: Array, c: Array) -> None:
+    """Multiply c by the person's own texture of skin, hair, or hats and shoes."""
+    if m == SKIN:
+        layer, u, v = 0, p[TX] * 2.6 + p[TX + 1] * 1.7, p[TX + 2] * 2.6 + p[TX + 1]
+    elif m in (HAIR, BEARD):
+        layer, u, v = 1, p[U], p[V] / 0.64
+    elif m in (HAT, SHOE):
+        layer, u, v = 2, p[U] * 3, p[V] * 5
+    else:
+        return
+    left, right, fx = around(u, overlay.shape[2])
+    above, below, fy = around(v, overlay.shape[1])
+    for k in range(3):
+        top = overlay[layer, above, left, k] * (1 - fx) + overlay[layer, above, right, k] * fx
+        bottom = overlay[layer, below, left, k] * (1 - fx) + overlay[layer, below, right, k] * fx
+        c[k] = min(0.95, c[k] * (top * (1 - fy) + bottom * fy))
+
+
+@njit
+def material_of(
+    m: int,
+    p: Array,
+    colours: Array,
+    style: Style,
+    top: Array,
+    bottom: Array,
+    face: Array,
+    front_print: Array,
+    eyes: Array,
+    overlay: Array,
+    noise: Array,
+    wrinkle: Array,
+    direction: Array,
+    c: Array,
+    s: Array,
+) -> None:
     """Fill c and s for a sample of material m; may bend the normal in p. `direction` [3] points to the light."""
     answer(s, 0.0, 20.0, 0.05, 0.05, 0.05)
     s[OCCLUSION] = 1.0
@@ -367,3 +410,5 @@ def material_of(m, p, colours, style, top, bottom, face, front_print, eyes, nois
     elif m == FRAME:
         paint(c, colours, FRAME_COLOUR)
         answer(s, 0.4, 40.0, 0.05, 0.05, 0.05)
+    if style.textured:
+        vary(m, p, overlay, c)

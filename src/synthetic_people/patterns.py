@@ -143,6 +143,7 @@ PATTERNS = {
     "floral": PatternKind(_floral, "floral", 0.08, 0),
     "zigzag": PatternKind(_zigzag, "zigzag", 0.05, 0),
     "melange": PatternKind(_melange, "", 0.05, 0),
+    "motif": PatternKind(_solid, "patterned", 0, 0),  # the wild style's textures, painted in `texture.py`
 }
 
 

@@ -128,7 +128,12 @@ def _look(identity: Identity, wardrobe: Wardrobe, hairdo: Hairdo, beard: str, fr
 def make_person(seed: int, plain: bool = False) -> Person:
     """The person of a seed; `plain` restricts the wardrobe."""
     identity = make_identity(seed)
-    wardrobe, hairdo, beard = dress(identity, plain), do_hair(identity), grow_beard(identity)
+    return put_together(identity, dress(identity, plain))
+
+
+def put_together(identity: Identity, wardrobe: Wardrobe) -> Person:
+    """`identity` in those clothes, with its own hair, beard and glasses."""
+    hairdo, beard = do_hair(identity), grow_beard(identity)
     glasses, frame = wear_glasses(identity)
     parts = (_base(identity, wardrobe, hairdo), *wardrobe.parts, *hairdo.parts, *beard.parts, *glasses)
     look = _look(identity, wardrobe, hairdo, beard.kind, frame)

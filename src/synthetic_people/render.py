@@ -8,6 +8,7 @@ import numpy as np
 
 from synthetic_people import kernels
 from synthetic_people.asset import Array, load_asset
+from synthetic_people.blur import Smear
 from synthetic_people.colour import to_srgb
 from synthetic_people.kernels import Camera, ShadowMap
 from synthetic_people.noise import material_noise, strand_ends, wrinkle_slopes
@@ -33,6 +34,13 @@ def _touched() -> Array:
     return np.unique(load_asset().unit_vertices)
 
 
+def develop(person: Array, background: Array) -> Array:
+    """uint8 [size, size, 3] of premultiplied linear person [size, size, 4] over a linear background."""
+    picture = np.empty(background.shape, np.uint8)
+    kernels.compose(person, background, _gamma(), picture)
+    return picture
+
+
 class Renderer:
     """Draws a person into square pictures of `size` pixels. Buffers are reused: one renderer, one thread."""
 
@@ -49,12 +57,22 @@ class Renderer:
         self._screen = np.empty((n, 3), np.float32)
         self._offsets = np.zeros((load_asset().base_size, 3), np.float32)
         self._shadow = np.empty((SHADOW_TEXELS, SHADOW_TEXELS), np.float32)
-        self._pixels = np.empty((size, size, 4), np.float32)
+        self.pixels = np.empty((size, size, 4), np.float32)  # premultiplied linear colour and coverage
+        self._sharp = np.empty_like(self.pixels)
+        self._smear = Smear(size, n)
 
     def draw(self, world: Array, face: Array, camera: Camera, light: Light, background: Array) -> tuple[Array, Array]:
-        """uint8 picture [size, size, 3] and coverage [size, size] (255 = all person).
+        """uint8 picture [size, size, 3] and coverage [size, size] (255 = all person) over a linear background."""
+        self.paint(world, face, camera, light)
+        return develop(self.pixels, background), self.coverage()
 
-        `world` [J, 3, 4], `face` [52]; camera in samples (SAMPLES per pixel); `background` linear float32.
+    def coverage(self) -> Array:
+        """uint8 [size, size]: how much of each pixel the person covers, 255 = all."""
+        return np.round(self.pixels[..., 3] * 255).astype(np.uint8)
+
+    def paint(self, world: Array, face: Array, camera: Camera, light: Light) -> None:
+        """Fill `pixels`. `world` [J, 3, 4], `face` [52]; camera in samples (SAMPLES per pixel).
+
         Afterwards `buffers` hold the frame's points [V, 3] (world) and depth.
         """
         surface, asset = self.person.surface, load_asset()
@@ -75,11 +93,20 @@ class Renderer:
         kernels.rasterise_depth(self._screen, surface.faces, shadow.depth)
         shade(
             surface, self.person.look, material_noise(), wrinkle_slopes(), light, shadow, camera, self.buffers,
-            self._pixels,
+            self.pixels,
         )  # fmt: skip
-        picture = np.empty((self.size, self.size, 3), np.uint8)
-        kernels.compose(self._pixels, background, _gamma(), picture)
-        return picture, np.round(self._pixels[..., 3] * 255).astype(np.uint8)
+
+    def smear(self, moved: Array, camera: Camera) -> None:
+        """Motion blur of `pixels`: `moved` [J, 3, 4] is what the bones' transforms change by during the exposure."""
+        surface, smear, buffers = self.person.surface, self._smear, self.buffers
+        kernels.skin_vertices(
+            surface.vertices, surface.follows, self._offsets, surface.weight_bones, surface.weights,
+            moved.astype(np.float32), smear.moves,
+        )  # fmt: skip
+        self._sharp, self.pixels = self.pixels, self._sharp
+        smear.run(
+            buffers.points, surface.faces, buffers.triangle, camera, SAMPLES, self._sharp, self.pixels
+        )  # fmt: skip
 
     def places(self) -> Array:
         """Where on the person, in the rest pose, the last picture shows the middle of each cell of `PLACE_CELL` pixels.

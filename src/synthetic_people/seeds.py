@@ -30,8 +30,18 @@ class Stream(IntEnum):
     FRAMING = 13
     SPEECH = 14
     FOLDS = 15
+    # the wild style's own
+    COMPLEXION = 16
+    PROPORTIONS = 17
+    BLEMISHES = 18
+    OVERLAY = 19
+    FABRIC = 20
+    LAMPS = 21
+    CLUTTER = 22
+    CAMERA = 23
+    GRAIN = 24
 
 
-def generator(seed: int, stream: Stream) -> np.random.Generator:
-    """The generator of one part of seed's person or scene."""
-    return np.random.default_rng((seed, int(stream)))
+def generator(seed: int, stream: Stream, *more: int) -> np.random.Generator:
+    """The generator of one part of seed's person or scene; `more` numbers parts of that part, such as frames."""
+    return np.random.default_rng((seed, int(stream), *more))

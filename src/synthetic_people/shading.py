@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from synthetic_people.asset import Array
-from synthetic_people.kernels import njit
+from synthetic_people.kernels import Camera, ShadowMap, njit
 from synthetic_people.materials import (
     ANSWER,
     CUT,
@@ -21,11 +21,16 @@ from synthetic_people.materials import (
     TX,
     VX,
     WRAP,
+    Look,
     U,
     X,
     material_of,
+    texel,
 )  # fmt: skip
-from synthetic_people.mesh import EYE, MOUTH, SKIN, TEETH
+from synthetic_people.mesh import EYE, MOUTH, SKIN, TEETH, Surface
+
+NO_LAMPS = np.zeros((0, 2, 3), np.float32)
+OPEN = np.ones((1, 1, 1), np.float32)
 
 
 class Light(NamedTuple):
@@ -36,6 +41,10 @@ class Light(NamedTuple):
     sky: Array
     ground: Array
     rim: float
+    lamps: Array = NO_LAMPS  # float32 [n, 2, 3]: direction to and colour of lights that cast no shadow
+    shade: float = 0.85  # share of the key light that a shadow takes away
+    gobo: Array = OPEN  # float32 [n, n, 1]: what passes a blind or foliage before the key light; one texel: all
+    gobo_period: float = 1.0  # metres
 
 
 class Buffers(NamedTuple):
@@ -53,7 +62,7 @@ AROUND = np.array([[1, 0], [0, 1], [-1, 0], [0, -1], [2, 2], [-2, 2], [2, -2], [
 
 
 @njit
-def occlusion(depth, y, x, reach):  # type: ignore[no-untyped-def]
+def occlusion(depth: Array, y: int, x: int, reach: int) -> float:
     """Screen-space ambient occlusion 0..1: how many of eight neighbours stand 6 to 250 mm before the sample."""
     height, width = depth.shape
     here = depth[y, x]
@@ -69,7 +78,7 @@ def occlusion(depth, y, x, reach):  # type: ignore[no-untyped-def]
 
 
 @njit
-def in_shadow(depth, axes, texels_per_metre, p, m):  # type: ignore[no-untyped-def]
+def in_shadow(depth: Array, axes: Array, texels_per_metre: float, p: Array, m: int) -> float:
     """Share of the key light that is blocked; sampled off the surface along the normal against acne."""
     n = depth.shape[0]
     off = 1.3 / texels_per_metre
@@ -98,7 +107,20 @@ def in_shadow(depth, axes, texels_per_metre, p, m):  # type: ignore[no-untyped-d
 
 
 @njit
-def view_and_normal(camera, m, p):  # type: ignore[no-untyped-def]
+def passes(gobo: Array, period: float, axes: Array, p: Array) -> float:
+    """Share of the key light that its blind or foliage lets through to the sample."""
+    if gobo.shape[0] == 1:
+        return 1.0
+    dx = p[X] - axes[3, 0]
+    dy = p[X + 1] - axes[3, 1]
+    dz = p[X + 2] - axes[3, 2]
+    across = dx * axes[0, 0] + dy * axes[0, 1] + dz * axes[0, 2]
+    up = dx * axes[1, 0] + dy * axes[1, 1] + dz * axes[1, 2]
+    return texel(gobo, across / period, up / period, 0)
+
+
+@njit
+def view_and_normal(camera: Camera, m: int, p: Array) -> None:
     """Fill the direction to the viewer; make the normal unit and, on thin things, face the viewer."""
     vx = camera.x - p[X]
     vy = -camera.distance - p[X + 1]
@@ -116,9 +138,21 @@ def view_and_normal(camera, m, p):  # type: ignore[no-untyped-def]
 
 
 @njit
-def light_sample(m, p, c, s, direction, key, sky, ground, rim, blocked, out):  # type: ignore[no-untyped-def]
-    """out [4]: the lit sample and 1: wrapped diffuse, sky and ground, specular, rim."""
-    lit = 1 - 0.85 * blocked
+def light_sample(
+    m: int,
+    p: Array,
+    c: Array,
+    s: Array,
+    direction: Array,
+    key: Array,
+    sky: Array,
+    ground: Array,
+    rim: float,
+    lamps: Array,
+    lit: float,
+    out: Array,
+) -> None:
+    """out [4]: the sample, `lit` 0..1 by the key light, and 1: wrapped diffuse, sky and ground, specular, rim."""
     facing = p[NX] * direction[0] + p[NX + 1] * direction[1] + p[NX + 2] * direction[2]
     hx = direction[0] + p[VX]
     hy = direction[1] + p[VX + 1]
@@ -141,12 +175,18 @@ def light_sample(m, p, c, s, direction, key, sky, ground, rim, blocked, out):  #
         if m in (SKIN, TEETH, MOUTH):  # blood: occlusion reddens
             floor = 0.35 if k == 0 else 0.3
             value *= floor + (1 - floor) * deep
-        out[k] = min(value, 1.4)
+        out[k] = value
+    for lamp in range(lamps.shape[0]):
+        facing = p[NX] * lamps[lamp, 0, 0] + p[NX + 1] * lamps[lamp, 0, 1] + p[NX + 2] * lamps[lamp, 0, 2]
+        for k in range(3):
+            out[k] += c[k] * lamps[lamp, 1, k] * max(0.0, (facing + s[WRAP + k]) / (1 + s[WRAP + k])) * ao
+    for k in range(3):
+        out[k] = min(out[k], 1.4)
     out[3] = 1.0
 
 
 @njit
-def same_material(triangle, material, y0, x0, samples):  # type: ignore[no-untyped-def]
+def same_material(triangle: Array, material: Array, y0: int, x0: int, samples: int) -> bool:
     """Whether all samples of the pixel that starts at y0, x0 show one material."""
     first = triangle[y0, x0]
     if first < 0:
@@ -159,7 +199,17 @@ def same_material(triangle, material, y0, x0, samples):  # type: ignore[no-untyp
 
 
 @njit
-def shade(surface, look, noise, wrinkle, light, shadow, camera, buffers, out):  # type: ignore[no-untyped-def]
+def shade(
+    surface: Surface,
+    look: Look,
+    noise: Array,
+    wrinkle: Array,
+    light: Light,
+    shadow: ShadowMap,
+    camera: Camera,
+    buffers: Buffers,
+    out: Array,
+) -> None:
     """out float32 [H, W, 4]: premultiplied linear colour and coverage, averaged over the samples of a pixel.
 
     Pixels of one material shade only the samples on their diagonal. `noise` [4, n, n] and `wrinkle` [n, n, 2] are
@@ -174,6 +224,7 @@ def shade(surface, look, noise, wrinkle, light, shadow, camera, buffers, out):  
     )  # fmt: skip
     style = look.style
     direction, key, sky, ground = light.direction, light.key, light.sky, light.ground
+    lamps, gobo, overlay = light.lamps, light.gobo, look.overlay
     shadow_depth, axes = shadow.depth, shadow.axes
     height, width = triangle.shape
     samples = height // out.shape[0]
@@ -214,9 +265,12 @@ def shade(surface, look, noise, wrinkle, light, shadow, camera, buffers, out):  
                 for k in range(5):
                     p[TRAITS + k] = w0 * traits[i, k] + w1 * traits[j, k] + w2 * traits[h, k]
             view_and_normal(camera, m, p)
-            material_of(m, p, colours, style, top, bottom, face, front_print, eyes, noise, wrinkle, direction, c, s)
+            material_of(
+                m, p, colours, style, top, bottom, face, front_print, eyes, overlay, noise, wrinkle, direction, c, s
+            )
             s[OCCLUSION] *= 1 - 0.5 * occlusion(depth, y, x, reach)
-            blocked = in_shadow(shadow_depth, axes, shadow.scale, p, m)
-            light_sample(m, p, c, s, direction, key, sky, ground, light.rim, blocked, lit)
+            open_share = 1 - light.shade * in_shadow(shadow_depth, axes, shadow.scale, p, m)
+            open_share *= passes(gobo, light.gobo_period, axes, p)
+            light_sample(m, p, c, s, direction, key, sky, ground, light.rim, lamps, open_share, lit)
             for k in range(4):
                 out[row, column, k] += lit[k] * weight

@@ -21,11 +21,11 @@ from magicpose.media import read_metadata
 # Adding here is free; what is taken away or renamed breaks people's scripts.
 SURFACE = {
     "animate": "inputs output model preset steps guidance temperature scheduler seed prompt size fps start end align "
-    "part repair person detector maps grid batch device dtype arithmetic "
+    "part repair person detector maps canvas grid batch device dtype arithmetic "
     "compile low_memory preview overwrite",
     "detect": "source output person detector repair layout fps start end max_people overlay overwrite",
-    "draw": "driver output size fps start end person overwrite",
-    "retarget": "reference driver output preview align part fps start end person detector overwrite",
+    "draw": "driver output size fps start end person canvas overwrite",
+    "retarget": "reference driver output preview align part repair fps start end person detector canvas overwrite",
     "convert": "sources output dtype lora_scale overwrite",
     "train": "config overrides export_only",
     "bench": "output size more_sizes modes batch rounds threads tiny overwrite",
@@ -102,6 +102,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Path("hollow", part).mkdir(parents=True)  # a model with every part and no weights
     Path("hollow", "model_index.json").write_text("{}")
     Path("bad.json").write_text('{"people": [NaN]}')
+    body = ", ".join(f"0.{n}, 0.5, 1" for n in range(10, 28))
+    Path("poses.json").write_text(f'[{{"people": [{{"pose_keypoints_2d": [{body}]}}]}}]')
     Path("run.yaml").write_text("stage: pose\nspeed: 3\n")
     return tmp_path
 
@@ -138,6 +140,9 @@ BAD: dict[str, tuple[str, str]] = {
     "detect nobody": ("detect grey.png -o o.json", "no person found in grey.png"),
     "draw what exists": ("draw dance -o there.mp4", "exists already"),
     "retarget to nobody": ("retarget grey.png dance -o o.json", "no person found in grey.png"),
+    "odd canvas": ("retarget grey.png poses.json -o o.json --canvas 12", "--canvas must look like 512x768"),
+    "canvas of a motion": ("animate grey.png dance -o o.mp4 --canvas 64x64", "dance is no pose document"),
+    "no canvas": ("retarget grey.png poses.json -o o.json", "poses.json: the body is in fractions of a canvas"),
     "convert nothing": ("convert nothing.ckpt -o o", "nothing.ckpt"),
     "unknown setting": ("train run.yaml", "unknown key 'speed'"),
     "odd override": ("train run.yaml steps", "KEY=VALUE"),

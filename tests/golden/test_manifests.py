@@ -11,7 +11,9 @@ import torch
 from recorded import DATA
 from torch import Tensor
 
-from magicpose.conversion import Components, export_original, load_components, load_original
+from magicpose.checkpoints.original.export import export_original
+from magicpose.checkpoints.original.read import load_components, load_original
+from magicpose.checkpoints.parts import Parts
 
 Entries = dict[str, Any]
 
@@ -49,7 +51,7 @@ def test_whole_files_both_ways(sd15: Entries, kind: str, keys_in_all: int) -> No
     assert parts.unet is not None and parts.unet.config.cross_attention_dim == 768
     assert described(export_original(parts)) == entries
     # Dead keys made anew give the very file that the original's strict loading wants.
-    anew = Components(**parts.present())  # type: ignore[arg-type]
+    anew = Parts(**parts.present())  # type: ignore[arg-type]
     assert described(export_original(anew)) == entries
 
 
@@ -88,5 +90,5 @@ def test_motion_inside_the_unet(sd15: Entries) -> None:
     entries = unet | flat(manifest("manifest_sd15_motion")["groups"])
     parts = load_components(on_meta(entries))
     assert parts.motion is not None and parts.motion.config.motion_max_seq_length == 24
-    back = described(export_original(Components(unet=parts.unet, motion=parts.motion, unused={})))
+    back = described(export_original(Parts(unet=parts.unet, motion=parts.motion, unused={})))
     assert back == entries

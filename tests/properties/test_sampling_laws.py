@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from magicpose.model import MagicPoseModel
+from magicpose.networks.attend import attend_in_slices, train_in_slices
+from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.schedule import make_scheduler
-from magicpose.sampling import FramePlan, Guidance, sample
-from magicpose.slices import attend_in_slices, train_in_slices
+from magicpose.sampling import FramePlan, Guidance, SamplerOptions, frame_groups, sample
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 few = settings(
@@ -87,9 +87,9 @@ def test_any_plan_gives_the_plain_loop(
 ) -> None:  # fmt: skip
     noise = NOISE if shared else draw(frames, 4, 8, 8, seed=3)
     people, pose, guidance = [REFERENCE, OTHER][:references], maps(frames), Guidance(SCALE, stop=stop)
-    fast = sample(
-        model, noise, people, pose, CONTEXT, 3, scheduler=name, guidance=guidance, plan=FramePlan(batch, group)
-    )
+    plan = FramePlan(batch, None if group is None else frame_groups(frames, group))
+    options = SamplerOptions(guidance=guidance, plan=plan)
+    fast = sample(model, noise, people, pose, CONTEXT, 3, scheduler=name, options=options)
     assert same(fast, plain_loop(model, noise, people, pose, 3, guidance, name))
 
 
@@ -98,7 +98,7 @@ def test_any_plan_gives_the_plain_loop(
 def test_a_frame_does_not_depend_on_its_company(model: MagicPoseModel, order: list[int], name: str) -> None:
     pose = maps(4)
     together = sample(model, NOISE, REFERENCE, pose, CONTEXT, 2, SCALE, name)
-    shuffled = sample(model, NOISE, REFERENCE, pose[order], CONTEXT, 2, SCALE, name, plan=FramePlan(3))
+    shuffled = sample(model, NOISE, REFERENCE, pose[order], CONTEXT, 2, SCALE, name, SamplerOptions(plan=FramePlan(3)))
     assert same(shuffled, together[order])
     alone = sample(model, NOISE, REFERENCE, pose[order[:1]], CONTEXT, 2, SCALE, name)
     assert same(alone, together[order[:1]])

@@ -10,10 +10,10 @@ import torch
 from diffusers import DDIMScheduler, LCMScheduler, StableDiffusionPipeline, TCDScheduler
 from torch import Tensor
 
-from magicpose.model import MagicPoseModel
+from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.schedule import SD15_SCHEDULE
 from magicpose.pipeline import MagicPosePipeline
-from magicpose.sampling import sample
+from magicpose.sampling import SamplerOptions, sample
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 pytest.importorskip("peft", reason="LoRA needs the lora extra")
@@ -56,7 +56,7 @@ def test_with_its_lora_on_a_stock_pipeline(tiny_sd: Path, name: str, scheduler: 
 
     def by_us() -> Tensor:
         model = MagicPoseModel(unet, None, None)
-        latents = sample(model, noise, None, None, context, 4, 1.0, scheduler=name, seed=3)
+        latents = sample(model, noise, None, None, context, 4, 1.0, scheduler=name, options=SamplerOptions(seed=3))
         model.detach()
         return latents
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from magicpose.arithmetic import Arithmetic
+from magicpose.acceleration.arithmetic import Arithmetic
 from magicpose.checkpoints.index import ModelSettings
 from magicpose.errors import UserError
 from magicpose.networks.schedule import SD15_SCHEDULE
 from magicpose.pipeline import MagicPosePipeline
-from magicpose.sampling import FramePlan
+from magicpose.sampling import FramePlan, frame_groups, sample
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +68,31 @@ def test_reference_pose_seed_and_prompt_all_matter(pipe: MagicPosePipeline) -> N
 
 def test_a_frame_does_not_depend_on_its_neighbours(pipe: MagicPosePipeline) -> None:
     together = as_array(pipe(picture(), maps(3), num_inference_steps=2).frames)
-    plans = (FramePlan(batch=1), FramePlan(batch=2, group=2))
+    plans = (FramePlan(batch=1), FramePlan(batch=2, groups=frame_groups(3, 2)))
     for plan in plans:
         apart = as_array(pipe(picture(), maps(3), num_inference_steps=2, plan=plan).frames)
         assert np.abs(together - apart).max() <= 1
     alone = as_array(pipe(picture(), maps(3)[2:], num_inference_steps=2).frames)
     assert np.abs(together[2:] - alone).max() <= 1
+
+
+@torch.no_grad()
+def test_a_call_is_the_method_on_tensors_made_by_hand(pipe: MagicPosePipeline) -> None:
+    """Pose maps in [0, 1], latents scaled by the autoencoder's factor, the text encoder's last states."""
+    factor = 0.18215
+    assert pipe.vae.config.scaling_factor == factor
+    generator = torch.Generator().manual_seed(3)
+    noise = torch.randn(1, 4, 8, 8, generator=generator)
+    pixels = torch.from_numpy(np.array(picture())).permute(2, 0, 1)[None] / 255 * 2 - 1
+    reference = pipe.vae.encode(pixels).latent_dist.sample(generator) * factor
+    pose = torch.from_numpy(maps(2)).permute(0, 3, 1, 2) / 255
+    letters = pipe.tokenizer.convert_tokens_to_ids(["<|startoftext|>", "a</w>", "b</w>"])
+    tokens = torch.tensor([letters + [pipe.tokenizer.eos_token_id] * 5])  # padded to the tokenizer's 8
+    context = pipe.text_encoder(tokens).last_hidden_state
+    latents = sample(pipe.model, noise, reference, pose, context, steps=2, guidance_scale=2.0, scheduler="ddim")
+    wanted = (pipe.vae.decode(latents / factor).sample.permute(0, 2, 3, 1) / 2 + 0.5).clamp(0, 1) * 255
+    out = pipe(picture(), maps(2), num_inference_steps=2, guidance_scale=2.0, seed=3, prompt="a b")
+    assert np.abs(as_array(out.frames) - wanted.numpy()).max() <= 0.51
 
 
 def test_saved_and_loaded_gives_the_same_frames(pipe: MagicPosePipeline, tmp_path: Path) -> None:
@@ -82,6 +101,22 @@ def test_saved_and_loaded_gives_the_same_frames(pipe: MagicPosePipeline, tmp_pat
     assert again.settings.guidance_scale == 2.0 and again.settings.temperature == 1.0
     runs = [as_array(p(picture(), maps(1), num_inference_steps=2).frames) for p in (pipe, again)]
     assert np.array_equal(*runs)
+
+
+def test_steps_and_solver_are_the_models_own_unless_named(pipe: MagicPosePipeline) -> None:
+    person = Image.new("RGB", (64, 64), "grey")
+    poses = np.zeros((1, 64, 64, 3), np.uint8)
+    own = pipe.settings
+    pipe.settings = replace(own, steps=3, solver="unipc")
+    try:
+        default = np.asarray(pipe(person, poses).frames[0])
+    finally:
+        pipe.settings = own
+    named = np.asarray(pipe(person, poses, num_inference_steps=3, scheduler="unipc").frames[0])
+    usual = np.asarray(pipe(person, poses).frames[0])
+    assert np.array_equal(default, named) and not np.array_equal(default, usual)
+    with pytest.raises(UserError, match="at least 1"):
+        pipe(person, poses, num_inference_steps=0)
 
 
 def test_temperature_scales_the_start_noise_alone(pipe: MagicPosePipeline, tiny_sd: Path, tmp_path: Path) -> None:
@@ -122,9 +157,9 @@ def test_the_small_models_own_autoencoder_and_fine_maps(tiny_sd: Path, tmp_path:
     """Latents of 8 channels, maps at twice the frames' resolution, folded 4 x 4 before the first layer."""
     from diffusers import ControlNetModel, UNet2DConditionModel
 
-    from magicpose.appearance import AppearanceControl
-    from magicpose.autoencoder import PatchAutoencoder
-    from magicpose.model import MagicPoseModel
+    from magicpose.networks.appearance import AppearanceControl
+    from magicpose.networks.autoencoder import PatchAutoencoder
+    from magicpose.networks.model import MagicPoseModel
 
     stock = MagicPosePipeline.from_pretrained(tiny_sd)
     unet = UNet2DConditionModel.from_config(

@@ -13,11 +13,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from magicpose.capacity import frame_bytes, frames_that_fit, free_bytes
+from magicpose.acceleration.capacity import banks_fit, frame_bytes, frames_that_fit, free_bytes
 from magicpose.errors import UserError
-from magicpose.model import MagicPoseModel
+from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.schedule import make_scheduler
-from magicpose.sampling import FramePlan, Guidance, bank_bytes, sample
+from magicpose.sampling import (
+    FramePlan,
+    Guidance,
+    SamplerOptions,
+    StopSampling,
+    frame_groups,
+    sample,
+    sample_groups,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -35,6 +43,11 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 
 NOISE, REFERENCE, CONTEXT = draw(1, 4, 8, 8), draw(1, 4, 8, 8, seed=1), draw(1, 8, 16)
 MAPS = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(7))
+
+
+def planned(group: int | None, batch: int = 8, **more: Any) -> SamplerOptions:
+    """The four frames of `MAPS` in groups of `group`."""
+    return SamplerOptions(plan=FramePlan(batch, None if group is None else frame_groups(4, group)), **more)
 
 
 @contextmanager
@@ -63,7 +76,7 @@ def counted(model: MagicPoseModel) -> Iterator[dict[str, int]]:
 @pytest.mark.parametrize("group", [None, 2])
 def test_each_network_runs_no_more_than_it_must(model: MagicPoseModel, group: int | None) -> None:
     with counted(model) as count:
-        sample(model, NOISE, REFERENCE, MAPS, CONTEXT, 5, 2.0, plan=FramePlan(3, group))
+        sample(model, NOISE, REFERENCE, MAPS, CONTEXT, 5, 2.0, options=planned(group, batch=3))
     # 5 steps, 4 frames; all frames of a group start alike, so they share the first unconditional prediction
     unconditional = 4 * 4 + (1 if group is None else 2)
     assert count == {"appearance": 5, "conditional": 20, "unconditional": unconditional, "pose": 20, "hint": 4}
@@ -78,7 +91,15 @@ def test_guidance_one_never_calls_the_unconditional_net(model: MagicPoseModel) -
 
 def test_guidance_outside_its_interval_costs_nothing(model: MagicPoseModel) -> None:
     with counted(model) as count:
-        sample(model, draw(4, 4, 8, 8), REFERENCE, MAPS, CONTEXT, 10, guidance=Guidance(2.0, 0.2, 0.5))
+        sample(
+            model,
+            draw(4, 4, 8, 8),
+            REFERENCE,
+            MAPS,
+            CONTEXT,
+            10,
+            options=SamplerOptions(guidance=Guidance(2.0, 0.2, 0.5)),
+        )
     assert count["unconditional"] == 3 * 4
 
 
@@ -105,33 +126,98 @@ def test_the_bank_goes_with_its_timestep(model: MagicPoseModel) -> None:
     assert len(alive) == 3 * len(model.appearance.unet.attn_processors) // 2
 
 
-def test_streaming_hands_out_groups_in_order_and_goes_on_where_it_stopped(model: MagicPoseModel) -> None:
-    groups: list[tuple[slice, Tensor]] = []
+def test_groups_come_in_order_and_any_of_them_may_be_left_out(model: MagicPoseModel) -> None:
     progress: list[tuple[int, int]] = []
-    whole = sample(
-        model, NOISE, REFERENCE, MAPS, CONTEXT, 2, 2.0,
-        plan=FramePlan(group=3), on_group=lambda span, latents: groups.append((span, latents)),
-        progress=lambda done, total: progress.append((done, total)),
-    )  # fmt: skip
+    told = planned(3, progress=lambda done, total: progress.append((done, total)))
+    groups = list(sample_groups(model, NOISE, REFERENCE, MAPS, CONTEXT, 2, 2.0, options=told))
     assert [span for span, _ in groups] == [slice(0, 3), slice(3, 4)]
-    assert torch.equal(torch.cat([latents for _, latents in groups]), whole)
     assert progress == [(3, 8), (6, 8), (7, 8), (8, 8)]
-    rest = sample(model, NOISE, REFERENCE, MAPS, CONTEXT, 2, 2.0, plan=FramePlan(group=3), frames_done=3)
-    torch.testing.assert_close(rest, whole[3:])
+    whole = sample(model, NOISE, REFERENCE, MAPS, CONTEXT, 2, 2.0)
+    torch.testing.assert_close(torch.cat([latents for _, latents in groups]), whole)
+    for left in ([slice(3, 4)], [slice(1, 2), slice(3, 4)], [slice(2, 4), slice(0, 2)]):
+        told = SamplerOptions(plan=FramePlan(groups=left))
+        rest = sample(model, NOISE, REFERENCE, MAPS, CONTEXT, 2, 2.0, options=told)
+        torch.testing.assert_close(rest, torch.cat([whole[span] for span in left]))
+
+
+def test_a_group_is_handed_out_before_the_next_one_begins(model: MagicPoseModel) -> None:
+    with counted(model) as count:
+        groups = sample_groups(model, NOISE, REFERENCE, MAPS, CONTEXT, 2, 1.0, options=planned(1))
+        next(groups)
+        assert count["conditional"] == 2
+
+
+@pytest.mark.parametrize("name", ["lcm", "tcd"])
+def test_the_noise_of_stochastic_steps_does_not_depend_on_the_group(model: MagicPoseModel, name: str) -> None:
+    whole = sample(model, NOISE, REFERENCE, MAPS, CONTEXT, 3, 2.0, name, SamplerOptions(seed=5))
+    parts = sample(model, NOISE, REFERENCE, MAPS, CONTEXT, 3, 2.0, name, planned(1, seed=5))
+    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-4)
+    other = sample(model, NOISE, REFERENCE, MAPS, CONTEXT, 3, 2.0, name, SamplerOptions(seed=6))
+    assert float((other - whole).norm()) > 0.01 * float(whole.norm())
 
 
 def test_every_step_shows_where_it_leads(model: MagicPoseModel) -> None:
-    shown: list[tuple[slice, Tensor]] = []
+    shown: list[Tensor] = []
     whole = sample(
-        model, NOISE, REFERENCE, MAPS, CONTEXT, 3, 2.0,
-        plan=FramePlan(group=3), on_step=lambda span, latents: shown.append((span, latents)),
+        model, NOISE, REFERENCE, MAPS, CONTEXT, 3, 2.0, options=planned(3, on_estimate=shown.append)
     )  # fmt: skip
-    assert [span for span, _ in shown] == [slice(0, 3)] * 3 + [slice(3, 4)] * 3
-    assert [len(latents) for _, latents in shown] == [3, 3, 3, 1, 1, 1]
-    last = torch.cat([shown[2][1], shown[5][1]])
+    assert [len(latents) for latents in shown] == [3, 3, 3, 1, 1, 1]
+    last = torch.cat([shown[2], shown[5]])
     # the last step keeps the noise that is left at timestep 1: next to nothing
     torch.testing.assert_close(last, whole, rtol=0.1, atol=0.1)
-    assert float((shown[0][1] - whole[:3]).norm()) > 5 * float((last - whole).norm())
+    assert float((shown[0] - whole[:3]).norm()) > 5 * float((last - whole).norm())
+
+
+def test_a_step_hook_sees_the_latents_after_each_step(model: MagicPoseModel) -> None:
+    seen: list[tuple[int, int, Tensor]] = []
+
+    def look(step: int, timestep: Tensor, latents: Tensor) -> None:
+        seen.append((step, int(timestep), latents.clone()))
+
+    whole = sample(model, NOISE, REFERENCE, MAPS, CONTEXT, 3, 2.0, options=planned(3), on_step=look)
+    scheduler = make_scheduler("ddim")
+    scheduler.set_timesteps(3)
+    assert [(step, t) for step, t, _ in seen] == 2 * list(enumerate(scheduler.timesteps.tolist()))
+    assert torch.equal(torch.cat([seen[2][2], seen[5][2]]), whole)
+    one = sample(model, NOISE, REFERENCE, MAPS, CONTEXT, 3, 2.0)
+    torch.testing.assert_close(one, whole)  # looking changes nothing
+
+
+def test_a_step_hook_may_change_the_latents(model: MagicPoseModel) -> None:
+    """What it returns is what the next step starts from: all the frames before the last step become the first."""
+
+    def all_alike(step: int, _timestep: Tensor, latents: Tensor) -> Tensor | None:
+        return latents[:1].expand(len(latents), -1, -1, -1) if step == 1 else None
+
+    poses = MAPS[:1].expand(2, -1, -1, -1)
+    noise = draw(2, 4, 8, 8)
+    plain = sample(model, noise, REFERENCE, poses, CONTEXT, 3, 2.0)
+    assert float((plain[0] - plain[1]).abs().max()) > 0.1
+    alike = sample(model, noise, REFERENCE, poses, CONTEXT, 3, 2.0, on_step=all_alike)
+    torch.testing.assert_close(alike, plain[:1].expand(2, -1, -1, -1))
+
+
+def test_a_step_hook_may_stop(model: MagicPoseModel) -> None:
+    seen: list[Tensor] = []
+
+    def stop(step: int, _timestep: Tensor, latents: Tensor) -> None:
+        seen.append(latents.clone())
+        if step == 1:
+            raise StopSampling
+
+    with counted(model) as count:
+        stopped = sample(model, NOISE, REFERENCE, MAPS, CONTEXT, 5, 1.0, on_step=stop)
+    assert count["conditional"] == 2 * 4
+    assert torch.equal(stopped, seen[-1])
+    groups = list(sample_groups(model, NOISE, REFERENCE, MAPS, CONTEXT, 5, 1.0, options=planned(3), on_step=stop))
+    assert [span for span, _ in groups] == [slice(0, 3)]
+
+
+def test_an_impossible_plan_is_refused() -> None:
+    with pytest.raises(UserError, match="the batch must be at least 1, not 0"):
+        FramePlan(batch=0)
+    with pytest.raises(UserError, match="unknown windows 'square': choose one of ring, plain"):
+        FramePlan(windows="square")
 
 
 def test_half_precision_networks_under_a_float32_solver(model: MagicPoseModel) -> None:
@@ -144,11 +230,16 @@ def test_half_precision_networks_under_a_float32_solver(model: MagicPoseModel) -
     assert sample(half, NOISE.bfloat16(), REFERENCE, MAPS, CONTEXT, 1, 2.0).dtype == torch.bfloat16
 
 
-def test_bank_bytes(model: MagicPoseModel) -> None:
+def test_banks_are_kept_only_where_memory_allows(model: MagicPoseModel, monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.no_grad():
         bank = model.reference_bank(REFERENCE, torch.tensor([1]), CONTEXT)
-    # width 16 at 8x8 latents in both self-attentions outside the middle, 32 at 4x4 in it; see `_networks`
-    assert bank_bytes(bank) == 4 * sum(states.shape[1] * states.shape[2] for states in bank.values()) > 0
+    assert banks_fit(bank, 50) and not banks_fit(bank, 10**9)
+    size = 4 * sum(states.numel() for states in bank.values())
+    for free, passes in ((10 * 5 * size, 5), (10 * 4 * size, 2 * 5)):
+        monkeypatch.setattr("magicpose.acceleration.capacity.free_bytes", lambda _, free=free: free)
+        with counted(model) as count:
+            sample(model, NOISE, REFERENCE, MAPS, CONTEXT, 5, 1.0, options=planned(2, batch=1))
+        assert count["appearance"] == passes
 
 
 def test_the_recording_branch_stops_after_its_last_record(model: MagicPoseModel) -> None:

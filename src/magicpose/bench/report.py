@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from magicpose.bench.measure import PARTS, PER_STEP, PER_TIMESTEP
 from magicpose.bench.run import SHARING_FRAMES
 from magicpose.errors import UserError
+from magicpose.files import replacing
 
 Result = dict[str, Any]
 
@@ -73,12 +74,9 @@ def output_paths(folder: Path, overwrite: bool = False) -> tuple[Path, Path]:
 
 def write(result: Result, paths: tuple[Path, Path]) -> None:
     """The JSON and the picture, whole or not at all."""
-    drafts = [path.with_name(f".{path.name}") for path in paths]
-    paths[0].parent.mkdir(parents=True, exist_ok=True)
-    drafts[0].write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    plot(result).save(drafts[1], format="PNG")
-    for draft, path in zip(drafts, paths, strict=True):
-        draft.replace(path)
+    with replacing(paths[0]) as numbers, replacing(paths[1]) as picture:
+        numbers.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        plot(result).save(picture, format="PNG")
 
 
 def plot(result: Result) -> Image.Image:

@@ -11,7 +11,8 @@ from typing import Any
 import psutil
 import torch
 
-from magicpose.arithmetic import Arithmetic
+from magicpose.acceleration.arithmetic import Arithmetic
+from magicpose.animation.presets import PRESETS
 from magicpose.bench.machine import GIB, Machine, this_machine
 from magicpose.bench.measure import (
     Costs,
@@ -28,8 +29,7 @@ from magicpose.bench.measure import (
 from magicpose.bench.modes import MODES, ORIGINAL, prepared
 from magicpose.bench.stack import Stack, Width, build_stack, make_inputs
 from magicpose.errors import UserError
-from magicpose.presets import PRESETS
-from magicpose.sampling import FramePlan, Guidance, sample
+from magicpose.sampling import FramePlan, Guidance, SamplerOptions, sample
 
 Say = Callable[[str], None]
 FRAME_COUNTS = (1, 4, 16, 64)
@@ -169,8 +169,8 @@ def _sampled_step(stack: Stack, settings: BenchSettings) -> float:
         inputs.pose,
         inputs.context,
         steps=1,
-        guidance=Guidance(settings.guidance_scale),
-        plan=FramePlan(settings.batch),
+        guidance_scale=settings.guidance_scale,
+        options=SamplerOptions(plan=FramePlan(settings.batch)),
     )
     return (time.perf_counter() - began) / settings.batch
 

@@ -130,7 +130,7 @@ def _class_of(part: str, folder: Path) -> list[str | None]:
 
 def _own_module(class_name: str) -> str | None:
     """Where a class of this project lives: diffusers finds it there once the module is imported."""
-    from magicpose.autoencoder import PatchAutoencoder
+    from magicpose.networks.autoencoder import PatchAutoencoder
 
     return PatchAutoencoder.__module__ if class_name == PatchAutoencoder.__name__ else None
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from magicpose import __version__
-from magicpose.errors import UserError
+from magicpose.errors import UserError, missing_extra
 
 # verb -> one line; the module of the same name holds `Options` (a dataclass, its fields are the options) and `run`
 VERBS = {
@@ -60,8 +60,12 @@ def _run(verb: str, arguments: Sequence[str]) -> int:
     try:
         module.run(options)
     except UserError as error:
-        print(f"magicpose {verb}: {' '.join(str(error).split())}", file=sys.stderr)
-        return USER_ERROR
+        return _refused(verb, error)
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error)
+        if missing is None:
+            raise
+        return _refused(verb, missing)
     except KeyboardInterrupt:
         hint = module.interrupted(options) if hasattr(module, "interrupted") else "stopped"
         print(f"magicpose {verb}: {hint}", file=sys.stderr)
@@ -71,14 +75,23 @@ def _run(verb: str, arguments: Sequence[str]) -> int:
     return 0
 
 
+def _refused(verb: str, error: UserError) -> int:
+    print(f"magicpose {verb}: {' '.join(str(error).split())}", file=sys.stderr)
+    return USER_ERROR
+
+
 def _parsed(verb: str, options: type[Any], arguments: Sequence[str]) -> Any:
     """The verb's options; wrong ones end the program with one line in place of tyro's box."""
     import tyro
 
+    from magicpose.cli.values import VALUES
+
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(options, args=list(arguments), prog=f"magicpose {verb}", description=VERBS[verb])
+            return tyro.cli(
+                options, args=list(arguments), prog=f"magicpose {verb}", description=VERBS[verb], registry=VALUES
+            )
     except SystemExit as ended:
         if ended.code:
             lines = [line.strip(_BOX) for line in said.getvalue().splitlines()]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from magicpose.errors import UserError
 from magicpose.media.canvas import Size
 from magicpose.media.canvas import parse_size as read_size
-from magicpose.pose.people import Person
+from magicpose.pose.documents.jsonfile import MAX_SIDE
+from magicpose.pose.keypoints import PersonChoice
 
 
 def parse_size(text: str | None) -> int | Size | None:
@@ -16,7 +18,17 @@ def parse_size(text: str | None) -> int | Size | None:
     return None if text is None else read_size(text)
 
 
-def parse_person(text: str) -> Person:
+def parse_canvas(text: str | None) -> Size | None:
+    """`--canvas`: WIDTHxHEIGHT, any size a pose document may have; None stays None."""
+    if text is None:
+        return None
+    sides = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text)
+    if sides is None or max(int(side) for side in sides.groups()) > MAX_SIDE:
+        raise UserError(f"--canvas must look like 512x768, with sides of 1 to {MAX_SIDE} pixels, not {text!r}")
+    return int(sides[1]), int(sides[2])
+
+
+def parse_person(text: str) -> PersonChoice:
     """`--person`: largest, center, or a number from 0."""
     if text == "largest":
         return "largest"

@@ -28,7 +28,7 @@ class Options:
 
 
 def run(options: Options) -> None:
-    from magicpose.conversion import convert
+    from magicpose.checkpoints.folder import convert
     from magicpose.errors import UserError
 
     if not options.sources:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+
+if TYPE_CHECKING:
+    from magicpose.cli.bars import Bars
+    from magicpose.pose.keypoints import PoseTrack
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Options:
     detector: str = "auto"
     """auto, mediapipe or dwpose"""
     repair: bool = False
-    """mend swapped sides, jumps, short gaps and jitter before writing (animate does so by itself)"""
+    """fix swapped sides, jumps, short gaps and jitter before writing (animate does so by itself)"""
     layout: Literal["magicpose", "openpose", "comfyui", "coco-wholebody"] = "magicpose"
     """whose JSON to write; openpose makes a folder"""
     fps: float | None = None
@@ -41,21 +45,39 @@ class Options:
 
 
 def run(options: Options) -> None:
-    from magicpose.cli.arguments import parse_person
     from magicpose.cli.bars import Bars
-    from magicpose.errors import UserError
     from magicpose.media import check_output
-    from magicpose.pose.detect import choose_detector, detect_people
-    from magicpose.pose.document import save_people
+    from magicpose.pose.detection.detect import choose_detector
+    from magicpose.pose.documents.document import save_people
+    from magicpose.pose.drawing.previews import write_overlay
+    from magicpose.pose.retargeting.repair import repair
+
+    for path in (options.output, options.overlay):
+        if path is not None:
+            check_output(path, options.overwrite)
+    bars = Bars()
+    people = _people(options, bars)
+    if options.repair:
+        people = [repair(track) for track in people]
+    save_people(options.output, people, overwrite=options.overwrite, layout=options.layout)
+    if options.overlay is not None:
+        with bars.stage("overlay") as progress:
+            write_overlay(
+                options.source, people, options.overlay, options.start, options.end, options.overwrite, progress
+            )
+    by = choose_detector(options.detector)
+    who, frames = ("1 person" if len(people) == 1 else f"{len(people)} people"), len(people[0])
+    print(f"{options.output}: {who}, {frames} frame{'s'[: frames > 1]}, found by {by}", file=sys.stderr)
+
+
+def _people(options: Options, bars: Bars) -> list[PoseTrack]:
+    """Those who were asked for; UserError if there is nobody."""
+    from magicpose.cli.arguments import parse_person
+    from magicpose.errors import UserError
+    from magicpose.pose.detection.detect import detect_people
     from magicpose.pose.people import pick_person
-    from magicpose.pose.smooth import repair
-    from magicpose.previews import write_overlay
 
     chosen = None if options.person == "all" else parse_person(options.person)
-    check_output(options.output, options.overwrite)
-    if options.overlay is not None:
-        check_output(options.overlay, options.overwrite)
-    bars = Bars()
     with bars.stage("detect") as progress:
         people = detect_people(
             options.source,
@@ -68,16 +90,4 @@ def run(options: Options) -> None:
         )
     if not people:
         raise UserError(f"no person found in {options.source}: give one in which somebody can be seen")
-    if chosen is not None:
-        people = [pick_person(dict(enumerate(people)), chosen)]
-    if options.repair:
-        people = [repair(track) for track in people]
-    save_people(options.output, people, overwrite=options.overwrite, layout=options.layout)
-    if options.overlay is not None:
-        with bars.stage("overlay") as progress:
-            write_overlay(
-                options.source, people, options.overlay, options.start, options.end, options.overwrite, progress
-            )
-    by = choose_detector(options.detector)
-    who, frames = ("1 person" if len(people) == 1 else f"{len(people)} people"), len(people[0])
-    print(f"{options.output}: {who}, {frames} frame{'s'[: frames > 1]}, found by {by}", file=sys.stderr)
+    return people if chosen is None else [pick_person(dict(enumerate(people)), chosen)]

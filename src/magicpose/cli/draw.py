@@ -28,17 +28,26 @@ class Options:
     """second to stop at"""
     person: str = "largest"
     """largest, center, or a number from 0"""
+    canvas: str | None = None
+    """512x768: the canvas that a pose document refers to, where it does not state it"""
     overwrite: bool = False
     """replace the output if it exists"""
 
 
 def run(options: Options) -> None:
-    from magicpose.cli.arguments import parse_person, parse_size
+    from magicpose.animation.drivers import DriverOptions, read_driver
+    from magicpose.cli.arguments import parse_canvas, parse_person, parse_size
     from magicpose.cli.bars import Bars
-    from magicpose.drivers import DriverOptions, read_driver
-    from magicpose.previews import draw_driver
+    from magicpose.pose.drawing.previews import draw_driver
 
-    read = DriverOptions(options.fps, options.start, options.end, parse_person(options.person), maps=False)
+    read = DriverOptions(
+        fps=options.fps,
+        start=options.start,
+        end=options.end,
+        person=parse_person(options.person),
+        maps=False,
+        canvas=parse_canvas(options.canvas),
+    )
     bars = Bars()
     with bars.stage("detect") as progress:
         driver = read_driver(options.driver, read, progress)

@@ -24,10 +24,14 @@ class Options:
 
 def run(options: Options) -> None:
     from magicpose.cli.arguments import parse_overrides
+    from magicpose.errors import require
     from magicpose.training.config import load_config
+
+    require("accelerate", "yaml")
+    config = load_config(options.config, parse_overrides(options.overrides))  # before the seconds that torch takes
     from magicpose.training.loop import train
 
-    folder = train(load_config(options.config, parse_overrides(options.overrides)), options.export_only)
+    folder = train(config, options.export_only)
     print(f"{folder} holds the trained networks", file=sys.stderr)
 
 

@@ -9,7 +9,15 @@ from magicpose.media.decode import Frame
 from magicpose.media.files import MediaWarning, check_output
 from magicpose.media.formats import FORMATS
 from magicpose.media.grid import contact_sheet, grid
-from magicpose.media.image import IMAGE_SUFFIXES, MAX_PIXELS, list_images, read_image, read_image_folder, write_image
+from magicpose.media.image import (
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
+    image_size,
+    list_images,
+    read_image,
+    read_image_folder,
+    write_image,
+)
 from magicpose.media.metadata import read_metadata
 from magicpose.media.video_in import VideoInfo, exact_fps, probe, read_video
 from magicpose.media.video_out import VideoWriter, write_video
@@ -29,6 +37,7 @@ __all__ = [
     "contact_sheet",
     "exact_fps",
     "grid",
+    "image_size",
     "list_images",
     "parse_size",
     "probe",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import av
 
 from magicpose.errors import UserError
+from magicpose.files import try_writing
 
 PathLike = str | os.PathLike[str]
 
@@ -78,27 +78,8 @@ def check_output(path: PathLike, overwrite: bool = False) -> Path:
             if path.is_dir() and not all(is_frame_name(entry.name) for entry in path.iterdir()):
                 raise UserError(f"{path} holds other files than frames and is left alone; choose another name")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary_beside(path):  # really try: permissions do not tell of read-only disks
-            pass
+        try_writing(path)
     return path
-
-
-@contextmanager
-def temporary_beside(path: Path) -> Iterator[Path]:
-    """A new empty file in the folder of `path`, to be moved into place in one step; gone afterwards if it was not."""
-    temporary = new_temporary(path)
-    try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def new_temporary(path: Path) -> Path:
-    """A new empty file in the folder of `path`, an ordinary one in its permissions."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem[:100]}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    Path(name).chmod(0o666 & ~umask())  # mkstemp makes it private
-    return Path(name)
 
 
 def frame_name(index: int) -> str:
@@ -114,13 +95,6 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sorts `frame2` before `frame10`: runs of digits count as numbers."""
     parts = re.findall(r"\d+|\D+", name.casefold())
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
-
-
-def umask() -> int:
-    """The permission bits this process leaves out of new files."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def open_container(path: PathLike) -> av.container.InputContainer:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from magicpose.errors import UserError
+from magicpose.files import replacing
 from magicpose.media.files import (
     MediaWarning,
     PathLike,
@@ -22,7 +23,6 @@ from magicpose.media.files import (
     check_output,
     explained,
     natural_key,
-    temporary_beside,
 )
 from magicpose.media.metadata import exif, png_text, to_json
 
@@ -85,9 +85,8 @@ def write_image(
         raise UserError(f"cannot write {path}: use one of {', '.join(_WRITTEN)}")
     check_output(path, overwrite)
     remark = to_json(metadata)
-    with explained(path), temporary_beside(path) as temporary:
-        image.convert("RGB").save(temporary, exif=exif(remark), pnginfo=png_text(remark), **options)
-        temporary.replace(path)
+    with explained(path), replacing(path, new=not overwrite) as draft:
+        image.convert("RGB").save(draft, exif=exif(remark), pnginfo=png_text(remark), **options)
 
 
 def list_images(folder: PathLike) -> list[Path]:
@@ -166,3 +165,33 @@ def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
         return image
     assert converted is not None
     return converted
+
+
+def image_size(path: PathLike) -> tuple[int, int]:
+    """(width, height) in pixels of the picture that `read_image` would give, from its header alone.
+
+    UserError when it is not a picture or holds more than MAX_PIXELS; damage behind the header is not seen.
+    """
+    path = check_input(path, "picture")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        try:
+            with Image.open(path, formats=_readable()) as image:
+                _check_size(path, image.size)
+                return image.size[::-1] if _on_its_side(image) else image.size
+        except UserError:
+            raise
+        except Image.DecompressionBombError:
+            raise UserError(_too_large(path, "far more")) from None
+        except UnidentifiedImageError:
+            raise UserError(f"{path} is not a picture that can be read; save it as PNG or JPEG") from None
+        except _DAMAGED as error:
+            raise UserError(f"picture {path} is damaged or cut short; save or download it again") from error
+
+
+def _on_its_side(image: Image.Image) -> bool:
+    """Whether EXIF turns the picture by a quarter; an EXIF block that cannot be read turns nothing."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1) in range(5, 9)
+    except _DAMAGED:
+        return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import shutil
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,10 +18,11 @@ from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image
 
 from magicpose.errors import UserError
+from magicpose.files import replacing, replacing_folder
 from magicpose.media.audio import AudioSource, Sound, add_sound, warn_of_silence
 from magicpose.media.decode import Frame
-from magicpose.media.files import PathLike, check_output, explained, frame_name, new_temporary, umask
-from magicpose.media.formats import Container, Format, Gif, available, format_of
+from magicpose.media.files import PathLike, check_output, explained, frame_name
+from magicpose.media.formats import Container, Folder, Format, Gif, available, format_of
 from magicpose.media.metadata import png_text, to_json, webp_with_metadata
 from magicpose.media.video_in import exact_fps
 
@@ -30,11 +30,11 @@ _BT709, _SRGB, _TV_RANGE = 1, 13, 1  # numbers of ITU-T H.273
 
 
 class Sink(Protocol):
-    """Where the frames of one format go. `finish` completes the file; `discard` removes what there is."""
+    """Where the frames of one format go: a draft, which `finish` completes; `close` lets go of it, complete or not."""
 
     def write(self, frame: Frame) -> None: ...
     def finish(self) -> None: ...
-    def discard(self) -> None: ...
+    def close(self) -> None: ...
 
 
 class VideoWriter:
@@ -59,8 +59,12 @@ class VideoWriter:
         self.frames = 0
         form = format_of(self.path)
         check_output(self.path, overwrite)
-        with explained(self.path):
-            self._sink = _sink(form, self.path, exact_fps(fps), audio, to_json(metadata))
+        rate, remark = exact_fps(fps), to_json(metadata)
+        place = (replacing_folder if isinstance(form, Folder) else replacing)(self.path, new=not overwrite)
+        with explained(self.path), contextlib.ExitStack() as stack:
+            self._sink = _sink(form, stack.enter_context(place), rate, audio, remark)
+            stack.callback(self._sink.close)
+            self._stack = stack.pop_all()
 
     def write(self, frame: Frame | Image.Image) -> None:
         """Adds `frame`: uint8 RGB [height, width, 3] or a PIL image, all of one size."""
@@ -79,16 +83,15 @@ class VideoWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if kind is None:
-                if self.frames == 0:
-                    raise UserError(f"cannot write {self.path}: there are no frames")
-                with explained(self.path):
-                    self._sink.finish()
-        finally:
-            self._sink.discard()
+        if error is not None:
+            self._stack.__exit__(kind, error, trace)
+            return
+        with explained(self.path), self._stack:
+            if self.frames == 0:
+                raise UserError(f"cannot write {self.path}: there are no frames")
+            self._sink.finish()
 
 
 def write_video(
@@ -106,28 +109,27 @@ def write_video(
             writer.write(frame)
 
 
-def _sink(form: Format, path: Path, fps: Fraction, audio: AudioSource | None, metadata: str) -> Sink:
+def _sink(form: Format, draft: Path, fps: Fraction, audio: AudioSource | None, metadata: str) -> Sink:
     if isinstance(form, Container):
-        return _ContainerSink(form, path, fps, audio, metadata)
+        return _ContainerSink(form, draft, fps, audio, metadata)
     if audio is not None:
         warn_of_silence(audio, "GIF" if isinstance(form, Gif) else "a folder of pictures")
-    return _GifSink(path, fps, metadata) if isinstance(form, Gif) else _FolderSink(path, metadata)
+    return _GifSink(draft, fps, metadata) if isinstance(form, Gif) else _FolderSink(draft, metadata)
 
 
 class _ContainerSink:
     """mp4, webm and animated webp through PyAV."""
 
-    def __init__(self, form: Container, path: Path, fps: Fraction, audio: AudioSource | None, metadata: str) -> None:
-        self._form, self._path, self._fps, self._audio, self._metadata = form, path, fps, audio, metadata
+    def __init__(self, form: Container, draft: Path, fps: Fraction, audio: AudioSource | None, metadata: str) -> None:
+        self._form, self._draft, self._fps, self._audio, self._metadata = form, draft, fps, audio, metadata
         self._encoder = available(form.encoders)
-        self._temporary = new_temporary(path)
         self._output: av.container.OutputContainer | None = None
         self._sound: Sound | None = None
         self._count = 0
 
     def _open(self, frame: Frame) -> None:
         form, encoder = self._form, self._encoder
-        self._output = av.open(str(self._temporary), "w", format=form.name, options=form.options)
+        self._output = av.open(str(self._draft), "w", format=form.name, options=form.options)
         self._output.metadata["comment"] = self._metadata
         stream = self._stream = self._output.add_stream(encoder.name, rate=self._fps, options=encoder.options)
         stream.height, stream.width = frame.shape[:2]
@@ -162,17 +164,15 @@ class _ContainerSink:
         self._output = None
         if self._form.name == "webp":
             size = self._stream.width, self._stream.height
-            self._temporary.write_bytes(webp_with_metadata(self._temporary.read_bytes(), size, self._metadata))
-        self._temporary.replace(self._path)
+            self._draft.write_bytes(webp_with_metadata(self._draft.read_bytes(), size, self._metadata))
 
-    def discard(self) -> None:
+    def close(self) -> None:
         if self._output is not None:
             with contextlib.suppress(av.FFmpegError, OSError):  # the disk may be full: it is thrown away anyway
                 self._output.close()
             self._output = None
         if self._sound is not None:
             self._sound.close()
-        self._temporary.unlink(missing_ok=True)
 
 
 def even(frame: Frame) -> Frame:
@@ -210,10 +210,9 @@ class _Spool:
 class _GifSink:
     """GIF through Pillow, with one palette for all frames, made from frames spread over the whole clip."""
 
-    def __init__(self, path: Path, fps: Fraction, metadata: str) -> None:
-        self._path, self._fps, self._metadata = path, fps, metadata
-        self._temporary = new_temporary(path)
-        self._spool = _Spool(path.parent)
+    def __init__(self, draft: Path, fps: Fraction, metadata: str) -> None:
+        self._draft, self._fps, self._metadata = draft, fps, metadata
+        self._spool = _Spool(draft.parent)
 
     def write(self, frame: Frame) -> None:
         self._spool.add(frame)
@@ -223,7 +222,7 @@ class _GifSink:
         reduced = (frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in self._spool)
         first = next(reduced)
         first.save(
-            self._temporary,
+            self._draft,
             format="GIF",
             save_all=True,
             append_images=reduced,
@@ -232,11 +231,9 @@ class _GifSink:
             comment=self._metadata.encode(),
             disposal=1,
         )
-        self._temporary.replace(self._path)
 
-    def discard(self) -> None:
+    def close(self) -> None:
         self._spool.close()
-        self._temporary.unlink(missing_ok=True)
 
 
 def _shared_palette(spool: _Spool, samples: int = 16, side: int = 256) -> Image.Image:
@@ -256,24 +253,18 @@ def _centiseconds(count: int, fps: Fraction) -> list[int]:
 
 
 class _FolderSink:
-    """PNG files 000000.png, 000001.png, ... in a folder that appears when all are there."""
+    """PNG files 000000.png, 000001.png, ... in a folder."""
 
-    def __init__(self, path: Path, metadata: str) -> None:
-        self._path, self._metadata = path, metadata
-        self._temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent))
+    def __init__(self, draft: Path, metadata: str) -> None:
+        self._draft, self._metadata = draft, metadata
         self._count = 0
 
     def write(self, frame: Frame) -> None:
-        Image.fromarray(frame).save(self._temporary / frame_name(self._count), pnginfo=png_text(self._metadata))
+        Image.fromarray(frame).save(self._draft / frame_name(self._count), pnginfo=png_text(self._metadata))
         self._count += 1
 
     def finish(self) -> None:
-        self._temporary.chmod(0o777 & ~umask())
-        if self._path.is_dir():
-            shutil.rmtree(self._path)  # check_output has seen that it holds frames only
-        elif self._path.exists():
-            self._path.unlink()
-        self._temporary.replace(self._path)
+        """There is nothing to add."""
 
-    def discard(self) -> None:
-        shutil.rmtree(self._temporary, ignore_errors=True)
+    def close(self) -> None:
+        """There is nothing open."""

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from magicpose.pose.people import Person
-
 Points = NDArray[np.float32]  # [N, 3]: x, y, score
+PersonChoice = Literal["largest", "center"] | int  # which of several people is meant; a number is an id
 
 N_BODY, N_HAND, N_FACE = 18, 21, 70
+N_POINTS = N_BODY + 2 * N_HAND + N_FACE
+# The rows of the parts among the 130 points of `Pose.stacked`.
+BODY, LEFT_HAND, RIGHT_HAND, FACE = slice(0, 18), slice(18, 39), slice(39, 60), slice(60, 130)
+HANDS = slice(18, 60)
+THRESHOLD = 0.3  # points with a lower score are not drawn, and count as absent in repair and retargeting
 
 # COCO-18 order (OpenPose).
 BODY_NAMES = (
@@ -79,7 +82,21 @@ class PoseTrack:
     def __len__(self) -> int:
         return len(self.poses)
 
-    def __getitem__(self, index: int) -> Pose:
+    @overload
+    def __getitem__(self, index: int) -> Pose: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> PoseTrack: ...
+
+    def __getitem__(self, index: int | slice) -> Pose | PoseTrack:
+        """A frame as a `Pose`; a slice of frames as a `PoseTrack` of the same canvas.
+
+        `track[::2]` keeps every second frame at half the rate, so the motion keeps its speed; `track[::-1]` plays
+        backwards.
+        """
+        if isinstance(index, slice):
+            step = 1 if index.step is None else abs(index.step)
+            return replace(self, poses=self.poses[index], fps=self.fps / step)
         return self.poses[index]
 
     def __iter__(self) -> Iterator[Pose]:
@@ -100,7 +117,7 @@ class PoseTrack:
     def load(
         cls,
         path: str | os.PathLike[str],
-        person: Person = "largest",
+        person: PersonChoice = "largest",
         *,
         size: tuple[int, int] | None = None,
         fps: float = 30.0,
@@ -109,12 +126,22 @@ class PoseTrack:
 
         `size` and `fps` are for files that do not state them; see `document.load_person`.
         """
-        from magicpose.pose.document import load_person
+        from magicpose.pose.documents.document import load_person
 
         return load_person(path, person, size=size, fps=fps)
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write a pose document (`*.pose.json`) with this one person; see `document.save_people`."""
-        from magicpose.pose.document import save_people
+        from magicpose.pose.documents.document import save_people
 
         save_people(path, [self], overwrite=overwrite)
+
+
+def on_canvas(points: Points, old: tuple[int, int], new: tuple[int, int]) -> Points:
+    """[..., 3] from a canvas of `old` (width, height) to `new`: scaled to fit inside, centred; absent stays zero."""
+    if old == new:
+        return points
+    scale = min(new[0] / old[0], new[1] / old[1])
+    moved = (points[..., :2] - np.array(old) / 2) * scale + np.array(new) / 2
+    there = points[..., 2:] > 0
+    return np.where(there, np.concatenate([moved, points[..., 2:]], axis=-1), 0).astype(np.float32)

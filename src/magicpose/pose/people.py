@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from magicpose.errors import UserError
-from magicpose.pose.draw import THRESHOLD
-from magicpose.pose.keypoints import Points, Pose, PoseTrack
+from magicpose.pose.keypoints import THRESHOLD, PersonChoice, Points, Pose, PoseTrack
 
-Person = Literal["largest", "center"] | int
-
-MAX_PEOPLE = 64  # in one clip
-MAX_FRAMES = 200_000  # almost two hours at 30 frames per second
+MAX_PEOPLE_IN_CLIP = 64
+MAX_DOCUMENT_FRAMES = 200_000  # almost two hours at 30 frames per second
 
 
 def _nobody() -> Pose:
@@ -90,7 +86,7 @@ def follow(frames: Sequence[Sequence[Pose]]) -> tuple[Mapping[int, Pose], ...]:
             if index not in owner and person not in owner.values():
                 owner[index] = person
         for index in range(len(poses)):
-            if index not in owner and len(last) < MAX_PEOPLE:
+            if index not in owner and len(last) < MAX_PEOPLE_IN_CLIP:
                 owner[index] = len(last)
             if index in owner:
                 last[owner[index]] = stacked[index]
@@ -111,7 +107,7 @@ def _distances(before: Points, now: Sequence[Points]) -> list[float]:
     return [t / c / size if c else np.inf for t, c in zip(total.tolist(), count.tolist())]
 
 
-def pick_person(people: Mapping[int, PoseTrack], person: Person = "largest") -> PoseTrack:
+def pick_person(people: Mapping[int, PoseTrack], person: PersonChoice = "largest") -> PoseTrack:
     """One of several people: the largest through the clip, the one nearest the canvas centre, or by id.
 
     Frames a person is away from count as size 0, or as being in a corner. Raises UserError if there

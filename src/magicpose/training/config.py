@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from magicpose.errors import UserError
+from magicpose.errors import UserError, require
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,7 @@ def load_config(path: Path | str, overrides: Mapping[str, Any] | None = None) ->
 
     Raises UserError for a missing file, broken YAML, or a key or value that does not fit.
     """
+    require("yaml")
     import yaml
 
     path = Path(path)

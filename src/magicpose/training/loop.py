@@ -18,12 +18,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from magicpose.errors import UserError
+from magicpose.errors import UserError, require
 from magicpose.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from magicpose.training.config import OptimizerConfig, TrainConfig, as_plain
-from magicpose.training.data import Batch, ClipFolder, LatentClips, find_clips, image_batch, latent_batch, prefetch
+from magicpose.training.data.batches import Batch, LatentClips, image_batch, latent_batch
+from magicpose.training.data.clips import ClipFolder, find_clips
+from magicpose.training.data.latents import encode_clips
+from magicpose.training.data.prefetch import prefetch
 from magicpose.training.ema import Average
-from magicpose.training.latents import encode_clips
 from magicpose.training.muon import Muon
 from magicpose.training.networks import build_networks, export_networks
 from magicpose.training.objective import AutoencoderObjective, DenoisingObjective
@@ -42,6 +44,7 @@ def train(config: TrainConfig, export_only: bool = False) -> Path:
 
     Writes to `config.output`: `config.yaml` (resolved), `log.jsonl`, `checkpoints/`, `sheets/`, `export/`.
     """
+    require("accelerate", "yaml")
     if config.stage not in STAGES:
         raise UserError(f"unknown stage {config.stage!r}: choose one of {', '.join(STAGES)}")
     if export_only and latest_checkpoint(config.output / "checkpoints") is None:
@@ -124,8 +127,9 @@ class _Run:
         vae = self.networks.parts["vae"]
         latent_px = config.data.size_px // _stride(vae)
         map_px = latent_px * objective.model.pose_stride if objective.model.pose_controlnet is not None else 0
+        device = self.accelerator.device
         both = [
-            encode_clips(some, vae, config.data.size_px, map_px, root, self.accelerator.device)
+            LatentClips(some, encode_clips(some, vae, config.data.size_px, root, device, self.accelerator), map_px)
             for some, root in ((clips, config.data.train), (self.validation_clips, config.data.validation))
         ]
         if config.compile:
@@ -298,7 +302,7 @@ def compile_networks(objective: DenoisingObjective) -> None:
 
 
 def _stride(vae: Any) -> int:
-    from magicpose.autoencoder import stride
+    from magicpose.networks.autoencoder import stride
 
     return stride(vae)
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from magicpose.pose.keypoints import FACE, LEFT_HAND, RIGHT_HAND
 from magicpose.training.config import LossConfig
 
 
@@ -31,8 +32,8 @@ def region_weights(keypoints: Tensor, image_px: int, cells: int, face: float, ha
     weights = torch.ones(len(keypoints), 1, cells, cells)
     centres = (torch.arange(cells) + 0.5) * image_px / cells
     margin = 0.5 * image_px / cells  # every cell the box touches
-    for first, last, raised in ((18, 39, hand), (39, 60, hand), (60, 130, face)):
-        points, seen = keypoints[:, first:last, :2], keypoints[:, first:last, 2] > 0
+    for rows, raised in ((LEFT_HAND, hand), (RIGHT_HAND, hand), (FACE, face)):
+        points, seen = keypoints[:, rows, :2], keypoints[:, rows, 2] > 0
         enough = seen.sum(1) > 9
         low = points.masked_fill(~seen[..., None], torch.inf).amin(1) - margin  # [B, 2]
         high = points.masked_fill(~seen[..., None], -torch.inf).amax(1) + margin
@@ -70,7 +71,7 @@ def face_crops(images: Tensor, keypoints: Tensor, side_px: int) -> Tensor:
     height, width = images.shape[-2:]
     crops = []
     for image, points in zip(images, keypoints):
-        face = points[60:][points[60:, 2] > 0, :2]
+        face = points[FACE][points[FACE, 2] > 0, :2]
         (cx, cy), side = (width / 2, height / 2), float(side_px)
         if len(face):
             low, high = face.amin(0), face.amax(0)

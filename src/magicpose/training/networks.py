@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from magicpose.appearance import AppearanceControl
-from magicpose.checkpoints.index import ModelSettings, is_our_folder, read_settings, write_index
+from magicpose.checkpoints.compatibility import check_fit
+from magicpose.checkpoints.folder import part_folders, read_part
+from magicpose.checkpoints.index import ModelSettings, is_our_folder, read_schedule, read_settings, write_index
+from magicpose.checkpoints.parts import Parts
 from magicpose.errors import UserError
-from magicpose.model import MagicPoseModel
+from magicpose.networks.appearance import AppearanceControl
+from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.schedule import NoiseSchedule, make_scheduler
 from magicpose.training.config import NetworkConfig, TrainConfig
 from magicpose.training.stages import PARTS, STAGES, Part, Stage
@@ -32,29 +34,25 @@ class Networks:
     settings: ModelSettings = field(default_factory=ModelSettings)  # of the model in `init`
 
     @property
+    def whole(self) -> Parts:
+        """All of it; in the joint stage the UNet is its own appearance branch."""
+        parts: dict[str, Any] = {str(name): network for name, network in self.parts.items()}
+        if self.tied:
+            parts["appearance"] = parts["unet"]
+        return Parts(**parts, tokenizer=self.tokenizer, scheduler=self.scheduler)
+
+    @property
     def schedule(self) -> NoiseSchedule:
         """The training side of the scheduler."""
-        return NoiseSchedule.of(self.scheduler)
+        return self.whole.schedule
 
     def model(self) -> MagicPoseModel:
-        """The parts wired together; in the joint stage the UNet is its own appearance branch."""
-        unet = self.parts["unet"]
-        branch = unet if self.tied else self.parts.get("appearance")
-        appearance = None if branch is None else AppearanceControl(branch)
-        return MagicPoseModel(unet, appearance, self.parts.get("pose_controlnet"))
+        """The parts wired together."""
+        return self.whole.model()
 
-    def encode_text(self, prompts: Iterable[str]) -> Tensor:
+    def encode_text(self, prompts: Sequence[str]) -> Tensor:
         """CLIP's last hidden states [B, S, D] of the padded prompts."""
-        encoder = self.parts["text_encoder"]
-        ids = self.tokenizer(
-            list(prompts),
-            padding="max_length",
-            truncation=True,
-            max_length=self.tokenizer.model_max_length,
-            return_tensors="pt",
-        ).input_ids
-        states: Tensor = encoder(ids.to(encoder.device)).last_hidden_state
-        return states
+        return self.whole.encode_text(prompts)
 
 
 def build_networks(config: TrainConfig, stage: Stage, captions: list[str]) -> Networks:
@@ -66,7 +64,7 @@ def build_networks(config: TrainConfig, stage: Stage, captions: list[str]) -> Ne
         if part not in stage.uses:
             continue
         if part in sources and part not in stage.fresh:
-            loaded = _load(part, sources[part])
+            loaded = read_part(part, sources[part]).float()
             networks.parts[part] = widen_latents(loaded, config.network.widen_latents)
         else:
             networks.parts[part] = _make(part, networks, config.network)
@@ -76,10 +74,9 @@ def build_networks(config: TrainConfig, stage: Stage, captions: list[str]) -> Ne
         else:
             networks.tokenizer = train_tokenizer(captions, config.network.vocabulary, config.network.context_tokens)
             networks.parts["text_encoder"] = _make_text_encoder(networks.tokenizer, config.network)
+    check_fit(networks.whole.present(), " + ".join(map(str, config.init)))
     if "scheduler" in sources:
-        import diffusers
-
-        networks.scheduler = diffusers.DDIMScheduler.from_pretrained(sources["scheduler"])
+        networks.scheduler = make_scheduler("ddim", read_schedule(sources["scheduler"].parent))
     elif "unet" in networks.parts:
         networks.scheduler = make_scheduler(
             "ddim", {"prediction_type": config.network.prediction_type, "timestep_spacing": "trailing"}
@@ -92,7 +89,7 @@ def _sources(folders: tuple[Path, ...]) -> dict[str, Path]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"init folder {folder} does not exist: run the stage that makes it first")
-        found.update({child.name: child for child in sorted(folder.iterdir()) if child.is_dir()})
+        found.update(part_folders(folder))
     return found
 
 
@@ -101,27 +98,6 @@ def _settings(folders: tuple[Path, ...]) -> ModelSettings:
     found = [read_settings(folder) for folder in folders if is_our_folder(folder)]
     trained = {part: how for settings in found for part, how in settings.trained.items()}
     return replace(found[-1], trained=trained) if found else ModelSettings()
-
-
-def _load(part: Part, folder: Path) -> nn.Module:
-    import diffusers
-    import transformers
-
-    from magicpose.autoencoder import PatchAutoencoder
-
-    about = json.loads((folder / "config.json").read_text())
-    name = about.get("_class_name") or about["architectures"][0]
-    classes = {
-        "PatchAutoencoder": PatchAutoencoder,
-        "AutoencoderKL": diffusers.AutoencoderKL,
-        "UNet2DConditionModel": diffusers.UNet2DConditionModel,
-        "ControlNetModel": diffusers.ControlNetModel,
-        "CLIPTextModel": transformers.CLIPTextModel,
-    }
-    if name not in classes:
-        raise UserError(f"{folder}/config.json names {name}, which is no {part} of this project")
-    loaded: nn.Module = classes[name].from_pretrained(folder, torch_dtype=torch.float32)
-    return loaded
 
 
 _LATENT_SIZES = {  # what a configuration calls the channels of latents
@@ -155,7 +131,7 @@ def widen_latents(module: Any, channels: int | None) -> Any:
 def _make(part: Part, networks: Networks, sizes: NetworkConfig) -> Any:
     import diffusers
 
-    from magicpose.autoencoder import PatchAutoencoder
+    from magicpose.networks.autoencoder import PatchAutoencoder
 
     if part == "vae":
         return PatchAutoencoder(sizes.latent_channels, sizes.patch, sizes.vae_channels, sizes.vae_layers)

@@ -7,11 +7,11 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from magicpose.attention import Match
-from magicpose.model import MagicPoseModel
+from magicpose.networks.attention import Match
+from magicpose.networks.model import MagicPoseModel
 from magicpose.training.config import LossConfig
 from magicpose.training.correspondence import correspondence_loss
-from magicpose.training.data import Batch
+from magicpose.training.data.batches import Batch
 from magicpose.training.loss import denoising_loss, face_crops, reconstruction_loss, region_weights
 from magicpose.training.networks import Networks
 from magicpose.training.perceptual import ShiftTolerantLPIPS, load_perceptual

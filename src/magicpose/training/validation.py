@@ -10,9 +10,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from magicpose.networks.latents import decode, encode
 from magicpose.sampling import sample
 from magicpose.training.config import TrainConfig
-from magicpose.training.data import ClipFolder, LatentClips, Square, draw_maps
+from magicpose.training.data.batches import LatentClips, draw_maps
+from magicpose.training.data.clips import ClipFolder
+from magicpose.training.data.square import Square
 from magicpose.training.networks import Networks
 
 
@@ -24,7 +27,7 @@ def validate(
     chosen = clips[: config.validation_clips]
     truth = torch.stack([_frame(clip, -1, config) for clip in chosen])
     if latents is None:
-        decoded = _decode(networks, networks.parts["vae"].encode(truth).latent_dist.sample())
+        decoded = _decode(networks, encode(networks.parts["vae"], truth))
         _write_sheet([truth, decoded], sheet)
         return _errors("", decoded, truth)
     return _validate_denoiser(networks, latents, truth, config, sheet)
@@ -55,20 +58,19 @@ def _validate_denoiser(
             model, noise, references.to(device) if model.appearance is not None else None, pose, context,
             steps=config.sampling_steps, guidance_scale=scale, scheduler=networks.scheduler,
         )  # fmt: skip
-        rows.append(_decode(networks, result / networks.parts["vae"].config.scaling_factor))
+        rows.append(_decode(networks, result))
         numbers |= _errors(f"_s{scale:g}", rows[-1], truth)
     _write_sheet([*rows, truth], sheet)
     return numbers
 
 
 def _frame(clip: ClipFolder, index: int, config: TrainConfig) -> Tensor:
-    pixels = torch.from_numpy(Square.of(clip.size).image(clip.frames[index], config.data.size_px).copy())
+    pixels = torch.from_numpy(Square.of(clip.size).image(clip.picture(index), config.data.size_px).copy())
     return pixels.permute(2, 0, 1).float() / 127.5 - 1
 
 
 def _decode(networks: Networks, latents: Tensor) -> Tensor:
-    decoded: Tensor = networks.parts["vae"].decode(latents).sample
-    return decoded.float().clamp(-1, 1).cpu()
+    return torch.cat([images.clamp(-1, 1).cpu() for images in decode(networks.parts["vae"], latents)])
 
 
 def _errors(suffix: str, result: Tensor, truth: Tensor) -> dict[str, float]:

@@ -12,15 +12,15 @@ import pytest
 from PIL import Image
 
 from magicpose.animation import AnimateOptions, animate
-from magicpose.autoencoder import PatchAutoencoder
+from magicpose.animation.drivers import DriverOptions
+from magicpose.animation.presets import PRESETS, choose_preset
+from magicpose.checkpoints.folder import convert
+from magicpose.checkpoints.hub import EMBEDDED
 from magicpose.checkpoints.index import PARTS, ModelSettings, read_schedule, read_settings, write_index
-from magicpose.conversion import convert
-from magicpose.drivers import DriverOptions
 from magicpose.errors import UserError
-from magicpose.hub import EMBEDDED
 from magicpose.media import read_metadata
+from magicpose.networks.autoencoder import PatchAutoencoder
 from magicpose.pipeline import MagicPosePipeline
-from magicpose.presets import PRESETS, choose_preset
 from magicpose.training.config import TrainConfig, build
 from magicpose.training.loop import train
 from training_clips import settings, write_clips
@@ -163,6 +163,14 @@ def test_without_a_preset_a_model_is_run_its_own_way() -> None:
     assert (choose_preset(None, own).scheduler, choose_preset(None, own).steps) == ("unipc", 10)
     assert choose_preset(None, ModelSettings()) == PRESETS["balanced"]
     assert choose_preset("exact", own) == PRESETS["exact"]
+
+
+def test_fast_is_half_of_the_steps_a_model_has_of_its_own() -> None:
+    assert choose_preset("fast", ModelSettings()) == PRESETS["fast"]
+    few = choose_preset("fast", ModelSettings(steps=8, solver="ddim"))
+    assert (few.scheduler, few.steps, few.guided_to) == ("ddim", 4, PRESETS["fast"].guided_to)
+    assert choose_preset("fast", ModelSettings(steps=1)).steps == 1
+    assert choose_preset("fast", ModelSettings(steps=500)).steps == PRESETS["fast"].steps  # never more
 
 
 def test_animate_takes_the_models_own_steps_and_solver(tiny_sd: Path, tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def test_every_encoder_in_the_table_that_is_here_makes_good_pictures(tmp_path: P
         for frame in FRAMES:
             sink.write(frame)
         sink.finish()
-        sink.discard()
+        sink.close()
         found = read_back(path)
         assert min(psnr(a, b) for a, b in zip(found, FRAMES, strict=True)) > 27, encoder.name
 

@@ -10,8 +10,8 @@ import pytest
 
 from magicpose import Pose, PoseTrack
 from magicpose.errors import UserError
-from magicpose.pose import document, jsonfile
-from magicpose.pose.document import load_people, load_person, save_people
+from magicpose.pose.documents import document, jsonfile
+from magicpose.pose.documents.document import load_people, load_person, save_people
 
 
 def track(x: float = 10, frames: int = 2, size: tuple[int, int] = (100, 80), spread: float = 20) -> PoseTrack:
@@ -147,7 +147,7 @@ def test_files_too_large_to_read_are_refused_before_reading(tmp_path: Path, monk
 
 
 def test_too_many_frames_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(document, "MAX_FRAMES", 3)
+    monkeypatch.setattr(document, "MAX_DOCUMENT_FRAMES", 3)
     (tmp_path / "long.pose.json").write_text(native(frames=[{"people": []}] * 4))
     with pytest.raises(UserError, match="frames has 4 items, more than the 3"):
         load_people(tmp_path / "long.pose.json")

@@ -7,7 +7,7 @@ import pytest
 
 from magicpose import Pose, PoseTrack
 from magicpose.errors import UserError
-from magicpose.pose.people import MAX_PEOPLE, Scene, follow, identify, pick_person
+from magicpose.pose.people import MAX_PEOPLE_IN_CLIP, Scene, follow, identify, pick_person
 
 
 def somebody(x: float, size: float = 50) -> Pose:
@@ -35,7 +35,7 @@ def test_somebody_far_away_is_new_and_who_returns_is_not() -> None:
 def test_a_crowd_beyond_the_limit_is_left_out() -> None:
     frames = [[somebody(1000 * n) for n in range(t, t + 10)] for t in range(0, 100, 10)]
     ids = {person for frame in follow(frames) for person in frame}
-    assert ids == set(range(MAX_PEOPLE))
+    assert ids == set(range(MAX_PEOPLE_IN_CLIP))
 
 
 def test_ids_of_their_own_are_kept_if_everybody_has_one() -> None:

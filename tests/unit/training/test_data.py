@@ -3,12 +3,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from magicpose.errors import UserError
-from magicpose.pose.draw import draw_pose
-from magicpose.pose.keypoints import Pose
+from magicpose.media import read_image
+from magicpose.pose.drawing.draw import draw_pose
+from magicpose.pose.keypoints import LEFT_HAND, RIGHT_HAND, Pose
 from magicpose.training.config import TrainConfig, build
-from magicpose.training.data import LatentClips, Square, find_clips, image_batch, latent_batch, prefetch
+from magicpose.training.data import find_clips
+from magicpose.training.data.batches import LatentClips, image_batch, latent_batch
+from magicpose.training.data.prefetch import prefetch
+from magicpose.training.data.square import Square
 from magicpose.training.stages import STAGES
 from training_clips import settings, write_clips
 
@@ -87,10 +92,35 @@ def test_the_square_crop_moves_picture_and_points_alike(tmp_path: Path) -> None:
     picture[10:14, 50:54] = 255
     Image.fromarray(picture).save(tmp_path / "a.png")
     crop = Square.of((80, 40))
-    small = crop.image(tmp_path / "a.png", 20)
+    small = crop.image(read_image(tmp_path / "a.png"), 20)
     keypoints = crop.keypoints(np.array([[52.0, 12.0, 1.0]], np.float32), 20)[0]
     ys, xs = np.nonzero(small[..., 0] > 128)
     assert np.allclose(keypoints[:2], (xs.mean() + 0.5, ys.mean() + 0.5), atol=0.6)
+
+
+def test_a_mirrored_picture_has_mirrored_keypoints(tmp_path: Path) -> None:
+    """Where a square of colour is in the picture, its own hand is among the keypoints, flipped or not."""
+    folder = tmp_path / "a"
+    folder.mkdir()
+    picture = np.zeros((32, 32, 3), np.uint8)
+    picture[10:14, 20:24] = (255, 0, 0)  # the left hand
+    picture[10:14, 2:6] = (0, 0, 255)  # the right hand
+    Image.fromarray(picture).save(folder / "0.png")
+    keypoints = np.ones((1, 130, 3), np.float32)
+    keypoints[:, LEFT_HAND, :2], keypoints[:, RIGHT_HAND, :2] = (22, 12), (4, 12)
+    np.savez(folder / "keypoints.npz", keypoints=keypoints, size=np.array([32, 32]), fps=np.array(8.0))
+    middles = {"plain": (22.0, 4.0), "flipped": (10.0, 28.0)}  # x of the red and of the blue square
+    seen = set()
+    clips = find_clips(tmp_path)
+    for step in range(8):
+        batch = image_batch(clips, config_for(tmp_path), step, 0)
+        for image, points in zip(batch.images, batch.keypoints):
+            red, blue = (float(torch.nonzero(image[c] > 0)[:, 1].float().mean()) + 0.5 for c in (0, 2))
+            seen.add((red, blue))
+            # seen from the front, the person's left is at the picture's right: mirrored, red is their right hand
+            left, right = (red, blue) if (red, blue) == middles["plain"] else (blue, red)
+            assert points[LEFT_HAND, 0].mean() == left and points[RIGHT_HAND, 0].mean() == right
+    assert seen == set(middles.values())
 
 
 def test_broken_data_is_named(tmp_path: Path) -> None:

@@ -183,7 +183,8 @@ def test_an_unfinished_run_can_be_exported(data: Path, tmp_path: Path) -> None:
 def test_two_processes_see_different_data_and_end_with_one_model(data: Path, tmp_path: Path) -> None:
     vae = run(data, tmp_path / "vae", "vae", steps=1)
     alone = run(data, tmp_path / "alone", "joint", (vae,), steps=3)
-    plan = settings(data, tmp_path / "two", "joint", (vae,), steps=3)
+    cold = write_clips(tmp_path / "cold")
+    plan = settings(cold, tmp_path / "two", "joint", (vae,), steps=3)
     config = tmp_path / "two.yaml"
     config.write_text(yaml.safe_dump(plan))
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "--no_python"]

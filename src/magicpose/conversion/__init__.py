@@ -1,7 +1,0 @@
-"""Original checkpoints and our folders, both ways: strict, exact, and without running code from files."""
-
-from magicpose.conversion.export import export_original
-from magicpose.conversion.folder import convert
-from magicpose.conversion.original import Components, load_components, load_original
-
-__all__ = ["Components", "convert", "export_original", "load_components", "load_original"]
