@@ -19,7 +19,7 @@ from PIL import Image
 from magicpose.animation.presets import PRESETS, Preset
 from magicpose.pipeline import MagicPosePipeline
 from magicpose.pose.keypoints import PoseTrack
-from magicpose.sampling import Guidance
+from magicpose.sampling.guidance import Guidance
 from synthetic_people.clip import Clip, render_clip
 
 FIRST_SEED = 9_600_000  # held out from training and from the quality tables

@@ -28,11 +28,12 @@ from magicpose.evaluation.image import METRICS, face_region
 from magicpose.media import contact_sheet
 from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.schedule import make_scheduler
+from magicpose.networks.text import encode_text
 from magicpose.pipeline import MagicPosePipeline
 from magicpose.pose.drawing.draw import draw_pose
 from magicpose.pose.keypoints import Pose
 from magicpose.pose.retargeting.retarget import retarget
-from magicpose.sampling import sample
+from magicpose.sampling.loop import sample
 from synthetic_people.clip import Clip, clip_as, render_clip
 
 HELD_OUT = 10_000_000
@@ -163,10 +164,15 @@ def _generate(
     noise = torch.randn((1, *latents.shape[1:]), generator=torch.Generator().manual_seed(0)) * temperature
     own = pipeline.settings
     result = sample(
-        model, noise, latents if reference else None, pose, pipeline._text(""), steps or own.steps or 20, scale,
+        model, noise, latents if reference else None, pose, no_words(pipeline), steps or own.steps or 20, scale,
         scheduler=make_scheduler(own.solver or "ddim", pipeline.schedule),
     )  # fmt: skip
     return [np.asarray(picture) for picture in pipeline.decode(result)]
+
+
+def no_words(pipeline: MagicPosePipeline) -> torch.Tensor:
+    """Text states of the empty prompt, [1, S, D]."""
+    return encode_text(pipeline.text_encoder, pipeline.tokenizer, [""])
 
 
 def _encode(pipeline: MagicPosePipeline, pictures: list[NDArray[np.uint8]]) -> torch.Tensor:

@@ -19,15 +19,15 @@ from typing import Literal
 import numpy as np
 import torch
 import tyro
+from magicpose.sampler_options import Guidance, SamplerOptions
 from numpy.typing import NDArray
 from PIL import Image
-from tiny_quality import BATCH, Pair, _encode, as_pair, framing_of, measure
+from tiny_quality import BATCH, Pair, _encode, as_pair, framing_of, measure, no_words
 
 from magicpose.evaluation.image import psnr
 from magicpose.networks.schedule import make_scheduler
 from magicpose.pipeline import MagicPosePipeline
 from magicpose.pose.drawing.draw import draw_pose
-from magicpose.sampler_options import Guidance, SamplerOptions
 from magicpose.sampling import sample
 from synthetic_people.clip import render_clip
 
@@ -95,7 +95,7 @@ def generate(pipe: MagicPosePipeline, pairs: list[Pair], setting: Setting) -> li
         noise = torch.randn((1, *references.shape[1:]), generator=torch.Generator().manual_seed(0))
         latents = sample(
             pipe.model, noise * setting.temperature, references, torch.from_numpy(maps).permute(0, 3, 1, 2) / 255.0,
-            pipe._text(""), setting.steps, scheduler=make_scheduler(setting.scheduler, pipe.schedule),
+            no_words(pipe), setting.steps, scheduler=make_scheduler(setting.scheduler, pipe.schedule),
             options=SamplerOptions(guidance=Guidance(setting.guidance, setting.guided_from, setting.guided_to)),
         )  # fmt: skip
         pictures += [np.asarray(picture) for picture in pipe.decode(latents)]

@@ -19,6 +19,7 @@ import tyro
 from motions import play
 from numpy.typing import NDArray
 from PIL import Image
+from tiny_quality import no_words
 
 from magicpose.evaluation.image import mean_absolute_error, psnr
 from magicpose.media import contact_sheet
@@ -26,7 +27,7 @@ from magicpose.networks.schedule import make_scheduler
 from magicpose.pipeline import MagicPosePipeline
 from magicpose.pose.drawing.draw import draw_pose
 from magicpose.pose.keypoints import PoseTrack
-from magicpose.sampling import sample
+from magicpose.sampling.loop import sample
 from synthetic_people.background import make_background
 from synthetic_people.keypoints import joints, keypoints
 from synthetic_people.person import make_person
@@ -94,7 +95,7 @@ def generate(
     scale = pipeline.settings.guidance_scale if options.guidance is None else options.guidance
     result = sample(
         pipeline.model, noise, [latent[None] for latent in latents],
-        torch.from_numpy(maps).permute(0, 3, 1, 2).float() / 255, pipeline._text(""),
+        torch.from_numpy(maps).permute(0, 3, 1, 2).float() / 255, no_words(pipeline),
         options.steps or pipeline.settings.steps or 20, scale,
         scheduler=make_scheduler(pipeline.settings.solver or "ddim", pipeline.schedule),
     )  # fmt: skip

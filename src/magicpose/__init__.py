@@ -20,7 +20,7 @@ _HOMES = {
     "PoseTrack": "magicpose.pose.keypoints",
     "TrainConfig": "magicpose.training.config",
     "animate": "magicpose.animation.run",
-    "convert": "magicpose.checkpoints.folder",
+    "convert": "magicpose.checkpoints.convert",
     "detect_people": "magicpose.pose.detection.detect",
     "detect_pose": "magicpose.pose.detection.detect",
     "detect_poses": "magicpose.pose.detection.detect",
@@ -33,7 +33,7 @@ _HOMES = {
     "load_original": "magicpose.checkpoints.original.read",
     "read_image": "magicpose.media",
     "retarget": "magicpose.pose.retargeting.retarget",
-    "sample": "magicpose.sampling",
+    "sample": "magicpose.sampling.loop",
     "train": "magicpose.training.loop",
     "write_video": "magicpose.media",
 }

@@ -1,4 +1,4 @@
-"""Mistakes that the user can fix, as opposed to bugs of ours."""
+"""Errors that the user can fix, as opposed to our bugs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ EXTRAS = {  # package -> the extra that brings it
 def require(*packages: str) -> None:
     """UserError naming the extra to install, for the first package that is not there; nothing is imported."""
     for package in packages:
-        if importlib.util.find_spec(package) is None:
+        try:
+            found = importlib.util.find_spec(package) is not None
+        except ImportError:
+            found = False
+        if not found:
             raise _needs(package)
 
 

@@ -43,21 +43,23 @@ def flow(
 
 
 @njit
-def fastest_near(tiles: Array, ty: int, tx: int) -> tuple[float, float]:
-    """The longest movement in a tile and its eight neighbours."""
-    fx = 0.0
-    fy = 0.0
-    for y in range(max(0, ty - 1), min(tiles.shape[0], ty + 2)):
-        for x in range(max(0, tx - 1), min(tiles.shape[1], tx + 2)):
-            if tiles[y, x, 0] ** 2 + tiles[y, x, 1] ** 2 > fx * fx + fy * fy:
-                fx = tiles[y, x, 0]
-                fy = tiles[y, x, 1]
-    return fx, fy
+def fastest_near(tiles: Array, out: Array) -> None:
+    """out [h, w, 2]: the longest movement in each of tiles [h, w, 2] and its eight neighbours."""
+    out[:] = 0.0
+    height, width, _ = tiles.shape
+    for ty in range(height):
+        for tx in range(width):
+            for y in range(max(0, ty - 1), min(height, ty + 2)):
+                for x in range(max(0, tx - 1), min(width, tx + 2)):
+                    longest = out[ty, tx, 0] ** 2 + out[ty, tx, 1] ** 2
+                    if tiles[y, x, 0] ** 2 + tiles[y, x, 1] ** 2 > longest:
+                        out[ty, tx, 0] = tiles[y, x, 0]
+                        out[ty, tx, 1] = tiles[y, x, 1]
 
 
 @njit
 def smear(pixels: Array, moves: Array, tiles: Array, limit: float, out: Array) -> None:
-    """out [H, W, 4]: `pixels` averaged along the fastest movement near by, at most `limit` pixels long.
+    """out [H, W, 4]: `pixels` averaged along the tile's movement, at most `limit` pixels long.
 
     A tap counts where what it shows, or what the pixel itself shows, moves far enough to get from one to the other;
     else the pixel's own value stands in (after McGuire et al. 2012). Symmetric about the middle of the exposure.
@@ -65,14 +67,15 @@ def smear(pixels: Array, moves: Array, tiles: Array, limit: float, out: Array) -
     height, width, _ = pixels.shape
     for y in range(height):
         for x in range(width):
-            dx, dy = fastest_near(tiles, y // TILE, x // TILE)
+            dx = tiles[y // TILE, x // TILE, 0]
+            dy = tiles[y // TILE, x // TILE, 1]
             length = math.sqrt(dx * dx + dy * dy)
             for k in range(4):
                 out[y, x, k] = pixels[y, x, k]
             if length < STILL:
                 continue
             shown = min(length, limit)
-            taps = int(shown) + 2
+            taps = int(shown * 0.6) + 1
             own = math.sqrt(moves[y, x, 0] ** 2 + moves[y, x, 1] ** 2)
             for k in range(4):
                 out[y, x, k] = 0.0
@@ -96,7 +99,7 @@ class Smear:
         tiles = (size + TILE - 1) // TILE
         self.moves = np.empty((vertices, 3), np.float32)
         self._flow = np.empty((size, size, 2), np.float32)
-        self._tiles = np.empty((tiles, tiles, 2), np.float32)
+        self._tiles, self._near = (np.empty((tiles, tiles, 2), np.float32) for _ in range(2))
         self._limit = size / 8
 
     def run(
@@ -104,4 +107,5 @@ class Smear:
     ) -> None:
         """Fill out [size, size, 4] with `pixels` smeared by `moves`, the vertices' movement per exposure in metres."""
         flow(self.moves, points, faces, triangle, camera, samples, self._tiles, self._flow)
-        smear(pixels, self._flow, self._tiles, self._limit, out)
+        fastest_near(self._tiles, self._near)
+        smear(pixels, self._flow, self._near, self._limit, out)

@@ -14,11 +14,11 @@ import numpy as np
 from synthetic_people.asset import Array
 from synthetic_people.colour import to_srgb
 from synthetic_people.kernels import njit
+from synthetic_people.lamps import on_person
 from synthetic_people.seeds import Stream, generator
 from synthetic_people.shading import Light
 
 LEVELS, BRIGHTEST = 4096, 1.6  # entries of the tone curve and the linear value of the last
-ALBEDO = 0.3  # what the meter takes the person for, whoever it is
 WEIGHTS = np.array([0.3, 0.6, 0.1])  # brightness of linear RGB
 
 
@@ -40,38 +40,43 @@ class CameraFaults:
     quality: int  # of JPEG; 0 = none
 
 
+def _perhaps(rng: np.random.Generator, chance: float, low: float, high: float) -> float:
+    """With that chance a number between `low` and `high`, else 0."""
+    value = float(rng.uniform(low, high))
+    return value if rng.random() < chance else 0.0
+
+
 def _curve(rng: np.random.Generator) -> Array:
     """sRGB with another gamma, an S shape, lifted blacks and whites that clip early or never."""
-    value = to_srgb(np.linspace(0, BRIGHTEST, LEVELS) / rng.uniform(0.8, BRIGHTEST))
-    value = value ** np.exp(rng.normal(0, 0.15))
+    value = to_srgb(np.linspace(0, BRIGHTEST, LEVELS) / rng.uniform(0.8, 1.25))
+    value = value ** np.exp(rng.normal(-0.05, 0.12))
     steep = rng.uniform(0, 0.6)
     value = value * (1 - steep) + steep * value * value * (3 - 2 * value)
-    low, high = rng.choice([0.0, rng.uniform(0, 0.12)]), rng.choice([1.0, rng.uniform(0.88, 1)])
+    low, high = _perhaps(rng, 0.5, 0, 0.12), 1 - _perhaps(rng, 0.5, 0, 0.12)
     return np.round(255 * (low + (high - low) * value)).astype(np.uint8)
 
 
 def draw_faults(seed: int, light: Light, background: Array) -> CameraFaults:
     """The faults of a clip. The exposure meters the light and the background, never the person."""
     rng = generator(seed, Stream.CAMERA)
-    lamps = light.lamps[:, 1].sum(0) * 0.5
-    meter = 0.5 * background.mean((0, 1)) + 0.5 * ALBEDO * (0.6 * light.key + light.sky + lamps)
+    meter = 0.35 * background.mean((0, 1)) + 0.65 * on_person(light)
     # white balance takes away part of the light's colour, and adds an error of its own
-    cast = (meter / (meter @ WEIGHTS)) ** -rng.uniform(0.0, 0.9) * np.exp(rng.normal(0, [0.09, 0.03, 0.11]))
-    exposure = 0.2 * 2 ** rng.normal(0.15, 0.45) / (meter @ WEIGHTS)
-    noisy = rng.random() ** 3
+    cast = (meter / (meter @ WEIGHTS)) ** -rng.uniform(0.3, 1.0) * np.exp(rng.normal(0, [0.06, 0.02, 0.07]))
+    exposure = 0.25 * 2 ** rng.normal(0.1, 0.4) / (meter @ WEIGHTS)
+    noisy = rng.random() ** 4
     return CameraFaults(
         gain=(exposure * cast).astype(np.float32),
-        vignette=float(rng.choice([0.0, rng.uniform(0.1, 0.6)])),
-        defocus=float(rng.choice([0.0, rng.uniform(0.002, 0.008)], p=(0.6, 0.4))),
-        shake=(float(rng.choice([0.0, rng.uniform(0.008, 0.03)], p=(0.8, 0.2))), float(rng.uniform(0, np.pi))),
-        shutter=float(rng.choice([0.0, rng.uniform(0.005, 0.05)], p=(0.3, 0.7))),
-        shot=0.0002 + 0.006 * noisy,
-        read=0.001 + 0.012 * noisy,
-        blotch=float(rng.choice([0.0, rng.uniform(0.5, 1.0)])),
+        vignette=_perhaps(rng, 0.5, 0.1, 0.6),
+        defocus=_perhaps(rng, 0.4, 0.002, 0.008),
+        shake=(_perhaps(rng, 0.2, 0.008, 0.03), float(rng.uniform(0, np.pi))),
+        shutter=_perhaps(rng, 0.7, 0.005, 0.05),
+        shot=0.0002 + 0.004 * noisy,
+        read=0.001 + 0.008 * noisy,
+        blotch=_perhaps(rng, 0.5, 0.5, 1.0),
         curve=_curve(rng),
-        saturation=float(rng.choice([rng.uniform(0.6, 1.45), 0.0], p=(0.96, 0.04))),
-        sharpen=float(rng.choice([0.0, rng.uniform(0.2, 1.0)])),
-        quality=int(rng.choice([0, rng.integers(70, 96), rng.integers(25, 70)], p=(0.25, 0.45, 0.3))),
+        saturation=_perhaps(rng, 0.96, 0.6, 1.45),
+        sharpen=_perhaps(rng, 0.5, 0.2, 1.0),
+        quality=int(_perhaps(rng, 0.75, 25, 96)),
     )  # fmt: skip
 
 
@@ -156,4 +161,5 @@ def _compressed(picture: Array, quality: int) -> Array:
     import cv2
 
     _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+    decoded: Array = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+    return decoded[..., ::-1]

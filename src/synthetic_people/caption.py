@@ -22,7 +22,7 @@ FRAMINGS: dict[Framing, str] = {
     "head": "head of",
     "face": "close-up of",
 }
-_PLACE_WORDS = {name: row.words for name, row in (*KINDS.items(), *PLACES.items())}
+_PLACE_WORDS = {name: row.words for name, row in KINDS.items()} | {name: row.words for name, row in PLACES.items()}
 _UNSAID_BEARDS = ("none", "stubble")
 _SHOWS_BOTTOM = ("full", "knee", "half")
 _NO_ARTICLE = ("trousers", "wide trousers", "shorts", "leggings")

@@ -13,7 +13,7 @@ from synthetic_people.caption import caption, describe
 from synthetic_people.expression import EXPRESSIONS, unit_weights
 from synthetic_people.keypoints import joints, keypoints
 from synthetic_people.motion import Framing, make_motion
-from synthetic_people.recipe import RECIPES, Recipe, Style
+from synthetic_people.recipe import RECIPES, Style
 from synthetic_people.render import SAMPLES, Renderer
 from synthetic_people.rig import Rig
 from synthetic_people.scene import FRAMES, floor_height, horizon, place_camera
@@ -89,8 +89,10 @@ def _render(
     fps: float,
     expression: str | None = None,
 ) -> Clip:
-    recipe = _recipe(style, framing)
-    host = Rig(recipe.identity(seed))
+    check_names(style, framing)
+    recipe = RECIPES[style]
+    person = recipe.person(person_seed)
+    host = Rig(person.identity if person_seed == seed else recipe.identity(seed))
     motion = make_motion(seed, frames, fps, framing)
     if expression is not None:
         motion = replace(motion, face=np.tile(unit_weights(EXPRESSIONS[expression]), (frames, 1)))
@@ -98,7 +100,7 @@ def _render(
     camera = place_camera(host, world, framing, size * SAMPLES)
     light = recipe.light(seed)
     background = recipe.background(seed, size, horizon(camera, floor_height(host)))
-    person, rig = recipe.person(person_seed), host
+    rig = host
     if person_seed != seed:
         rig = Rig(person.identity)
         world = rig.world(motion.poses, fps)
@@ -122,12 +124,13 @@ def _render(
     )  # fmt: skip
 
 
-def _recipe(style: Style, framing: Framing) -> Recipe:
-    """The recipe of a style; UserError if there is no such style or framing."""
-    for name, given, known in (("style", style, RECIPES), ("framing", framing, FRAMES)):
-        if given not in known:
-            raise UserError(f"{name} {given!r} is not one of {', '.join(known)}")
-    return RECIPES[style]
+def check_names(style: str, *framings: str) -> None:
+    """UserError if there is no such style or framing."""
+    if style not in RECIPES:
+        raise UserError(f"style {style!r} is not one of {', '.join(RECIPES)}")
+    for framing in framings:
+        if framing not in FRAMES:
+            raise UserError(f"framing {framing!r} is not one of {', '.join(FRAMES)}")
 
 
 def _lift(host: Rig, guest: Rig, framing: Framing) -> float:

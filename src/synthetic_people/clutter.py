@@ -14,7 +14,7 @@ import numpy as np
 from synthetic_people.asset import Array
 from synthetic_people.background import KINDS, Background, paint_wall
 from synthetic_people.colour import hsv, to_linear
-from synthetic_people.lamps import wild_light
+from synthetic_people.lamps import on_person, wild_light
 from synthetic_people.seeds import Stream, generator
 from synthetic_people.texture import cloud, random_texture
 
@@ -27,7 +27,7 @@ class Scene:
     def __init__(self, rng: np.random.Generator, n: int, horizon: float) -> None:
         self.rng, self.n, self.horizon = rng, n, horizon
         self.y, self.x = (g.astype(np.float32) / n for g in np.mgrid[0:n, 0:n])
-        self.cloud = cloud(rng, ATLAS, rng.uniform(0.8, 1.3))
+        self.cloud = cloud(rng, ATLAS, rng.uniform(1.1, 1.7))
         self.palette = _palette(rng)
 
     def grain(self, u: Array, v: Array) -> Array:
@@ -43,9 +43,12 @@ class Scene:
 
 
 def _palette(rng: np.random.Generator) -> Array:
-    """Three to six linear colours: mostly dull, now and then bright, of a few hues."""
-    hues = rng.random() + rng.normal(0, rng.choice([0.04, 0.12, 0.5]), rng.integers(3, 7))
-    return np.stack([to_linear(hsv(hue % 1, rng.random() ** 2 * 0.9, rng.uniform(0.2, 0.85))) for hue in hues])
+    """Three to six linear colours as photographs have them: wood, stone and skin, sky, leaves; seldom any hue."""
+    count = rng.integers(3, 7)
+    usual = rng.choice([0.08, 0.58, 0.3], count, p=(0.6, 0.25, 0.15)) + rng.normal(0, 0.04, count)
+    hues = np.where(rng.random(count) < 0.85, usual, rng.random(count))
+    most = rng.choice([0.35, 0.6, 1.0], p=(0.5, 0.35, 0.15))
+    return np.stack([to_linear(hsv(hue % 1, most * rng.random() ** 1.5, rng.uniform(0.15, 0.9))) for hue in hues])
 
 
 def _heap(s: Scene, count: int, smallest: float, upright: float, blades: bool, top: float = 0.0) -> Array:
@@ -82,7 +85,18 @@ def _surface(s: Scene, labels: Array, contrast: float) -> Array:
     scale = s.rng.choice([1.0, 2.0, 4.0], count).astype(np.float32)
     u, v = s.x * scale[labels] + offset[labels, 0], s.y * scale[labels] + offset[labels, 1]
     light = slope[labels, 0] * (s.x - 0.5) + slope[labels, 1] * (s.y - 0.5)
-    return colours[labels] * np.exp(rough[labels] * s.grain(u, v) + light)[..., None]
+    return colours[labels] * np.exp(rough[labels] * s.grain(u, v) + light - _contact(s, labels))[..., None]
+
+
+def _contact(s: Scene, labels: Array) -> Array:
+    """[n, n]: how much darker it is (exponent) where one thing lies on another."""
+    import cv2
+
+    edge = np.zeros(labels.shape, np.float32)
+    edge[1:] = labels[1:] != labels[:-1]
+    edge[:, 1:] += labels[:, 1:] != labels[:, :-1]
+    reach = s.n * 0.008
+    return s.rng.uniform(0, 1.2) * reach * cv2.GaussianBlur(edge, (0, 0), reach)
 
 
 def _things(s: Scene) -> Array:
@@ -92,7 +106,7 @@ def _things(s: Scene) -> Array:
 
 def _foliage(s: Scene) -> Array:
     s.palette = np.stack(
-        [to_linear(hsv(s.rng.normal(0.28, 0.08) % 1, s.rng.uniform(0.2, 0.8), s.rng.uniform(0.1, 0.8))) for _ in "abcd"]
+        [to_linear(hsv(s.rng.normal(0.28, 0.08) % 1, s.rng.uniform(0.3, 0.8), s.rng.uniform(0.1, 0.6))) for _ in "abcd"]
     )
     if s.rng.random() < 0.4:
         s.palette = np.vstack([s.palette, _palette(s.rng)[:2]])
@@ -119,7 +133,7 @@ def _interior(s: Scene) -> Array:
     """A room in perspective, each wall of its own stuff, lit from a corner, with things before it."""
     wall, u, v, depth = _planes(s)
     colours = s.colours(5).astype(np.float32)
-    image = colours[wall] * np.exp(s.rng.uniform(0.05, 0.3) * s.grain(u * 0.5 + wall * 0.31, v * 0.5))[..., None]
+    image = colours[wall] * np.exp(s.rng.uniform(0.03, 0.15) * s.grain(u * 0.5 + wall * 0.31, v * 0.5))[..., None]
     for k in range(5):
         if s.rng.random() < 0.45:
             texture, here, repeats = to_linear(random_texture(s.rng)), wall == k, s.rng.uniform(0.6, 3)
@@ -136,7 +150,7 @@ def _lights(s: Scene) -> Array:
     """A dark place with lights far out of focus."""
     import cv2
 
-    image = s.colours(1)[0] * 0.3 * np.exp(0.7 * s.cloud)[..., None]
+    image = s.colours(1)[0] * 0.3 * np.exp(0.7 * cloud(s.rng, ATLAS, 2.0))[..., None]
     image = np.ascontiguousarray(cv2.resize(image.astype(np.float32), (s.n, s.n), interpolation=cv2.INTER_CUBIC))
     radius = s.rng.uniform(0.015, 0.07)
     for _ in range(s.rng.integers(8, 50)):
@@ -151,9 +165,9 @@ def _murk(s: Scene) -> Array:
     """Nothing but clouds of colour: a backdrop, fog, a wall close by."""
     import cv2
 
-    light, tint = s.cloud, cloud(s.rng, ATLAS, 1.6)
-    image = s.colours(1)[0] * np.exp(s.rng.uniform(0.1, 0.6) * light)[..., None]
-    image = image * np.exp(s.rng.uniform(0, 0.5) * tint[..., None] * s.rng.normal(0, 1, 3))
+    light, tint = cloud(s.rng, ATLAS, 2.2), cloud(s.rng, ATLAS, 1.8)
+    image = s.colours(1)[0] * np.exp(s.rng.uniform(0.1, 0.5) * light + s.rng.uniform(0, 0.12) * s.cloud)[..., None]
+    image = image * np.exp(s.rng.uniform(0, 0.25) * tint[..., None] * s.rng.normal(0, 1, 3))
     return cv2.resize(image.astype(np.float32), (s.n, s.n), interpolation=cv2.INTER_CUBIC)
 
 
@@ -162,7 +176,7 @@ def _known(s: Scene) -> Array:
     weights = np.array([row.full for row in KINDS.values()])
     kind = tuple(KINDS)[s.rng.choice(len(KINDS), p=weights / weights.sum())]
     image = paint_wall(s.rng, kind, s.n // 2, s.horizon)
-    rough = s.rng.uniform(0.05, 0.3) * s.grain(s.x * 2, s.y * 2) + s.rng.uniform(0.05, 0.4) * s.grain(s.x, s.y)
+    rough = s.rng.uniform(0.02, 0.12) * s.grain(s.x * 2, s.y * 2) + s.rng.uniform(0.05, 0.2) * s.grain(s.x, s.y)
     return image * np.exp(rough)[..., None]
 
 
@@ -174,23 +188,24 @@ class PlaceKind(NamedTuple):
 
 PLACES = {
     "things": PlaceKind(_things, "a cluttered {} place", 0.2),
-    "interior": PlaceKind(_interior, "a {} room", 0.25),
+    "interior": PlaceKind(_interior, "a {} room", 0.27),
     "foliage": PlaceKind(_foliage, "a {} landscape", 0.13),
     "lights": PlaceKind(_lights, "a {} place with lights", 0.08),
-    "murk": PlaceKind(_murk, "a {} backdrop", 0.12),
+    "murk": PlaceKind(_murk, "a {} backdrop", 0.1),
     "known": PlaceKind(_known, "a cluttered {} place", 0.22),
 }
 
 
 def _tinted(image: Array, seed: int, rng: np.random.Generator) -> Array:
-    """The background under part of the person's light, falling off to one side."""
+    """The background under light like the person's, up to some stops brighter or darker, falling off to one side."""
     light = wild_light(seed)
     colour = light.sky + 0.5 * light.key
-    colour = (colour / colour.mean()) ** rng.uniform(0, 1)
+    colour = (colour / colour.mean()) ** rng.uniform(0, 0.8)
     n = len(image)
     y, x = np.mgrid[0:n, 0:n] / n - 0.5
     slope = rng.normal(0, 0.8, 2)
-    return image * colour * np.exp(slope[0] * x + slope[1] * y)[..., None]
+    image = image * colour * np.exp(slope[0] * x + slope[1] * y)[..., None]
+    return image / (image.mean() + 1e-6) * on_person(light).mean() * 2 ** rng.normal(-0.2, 0.6)
 
 
 def wild_background(seed: int, size: int, horizon: float) -> Background:
@@ -206,6 +221,5 @@ def wild_background(seed: int, size: int, horizon: float) -> Background:
     blur = rng.choice([0.0, rng.uniform(0.002, 0.01), rng.uniform(0.01, 0.04)], p=(0.45, 0.35, 0.2)) * size
     if blur > 0.3:
         image = cv2.GaussianBlur(image, (0, 0), blur)
-    image = image / (image.mean() + 1e-6) * 0.25 * 2 ** rng.normal(0, 0.8)
     image = np.ascontiguousarray(image, np.float32)
     return Background(image, kind, image.mean((0, 1)))

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from synthetic_people.asset import CHIN, LEFT_PUPIL, NOSE_TIP, RIGHT_PUPIL, Array, load_asset
-from synthetic_people.colour import SKIN_TONES, colour_name, hsv, to_linear
+from synthetic_people.colour import HAIR_COLOURS, SKIN_TONES, colour_name, hsv, to_linear
 from synthetic_people.face import HEIGHT, WIDTH
 from synthetic_people.geometry import smoothstep
-from synthetic_people.identity import Identity
+from synthetic_people.identity import DYES, Identity
 from synthetic_people.patterns import TEXTURE
 from synthetic_people.seeds import Stream, generator
 from synthetic_people.texture import any_colour, cloud, random_texture
@@ -22,11 +22,13 @@ def recolour(identity: Identity) -> Identity:
     """`identity` with another skin, hair, iris and lips: most plausible, some tinted, some of no human colour."""
     rng = generator(identity.seed, Stream.COMPLEXION)
     skin = _skin(rng)
-    hair = any_colour(rng) if rng.random() < 0.5 else np.clip(rng.uniform(0.02, 0.8) * rng.uniform(0.5, 1.2, 3), 0, 1)
-    brows = to_linear(any_colour(rng)) * 0.5 if rng.random() < 0.2 else to_linear(hair) * rng.uniform(0.15, 0.7)
-    lips = skin * rng.uniform([0.8, 0.4, 0.4], [1.15, 0.8, 0.8])
-    if rng.random() < 0.3:
-        lips = to_linear(any_colour(rng))
+    natural = np.array([HAIR_COLOURS[name] for name in HAIR_COLOURS if name not in DYES])
+    natural = natural[rng.integers(len(natural))] * rng.uniform(0.6, 1.4, 3)
+    hair = any_colour(rng) if rng.random() < 0.35 else natural.clip(0.02, 0.95)
+    brows = to_linear(any_colour(rng)) * 0.4 if rng.random() < 0.15 else to_linear(hair) * rng.uniform(0.15, 0.6)
+    if rng.random() < 0.5:  # brows that are seen
+        brows = np.minimum(brows, skin * rng.uniform(0.1, 0.4))
+    lips = to_linear(any_colour(rng)) if rng.random() < 0.25 else skin * rng.uniform([0.8, 0.4, 0.4], [1.15, 0.8, 0.8])
     return replace(
         identity, skin=skin, hair=to_linear(hair), hair_name=colour_name(hair), brows=brows, lips=lips,
         iris=to_linear(hsv(rng.random(), rng.uniform(0.1, 0.9), rng.uniform(0.15, 0.7))),
@@ -34,14 +36,14 @@ def recolour(identity: Identity) -> Identity:
 
 
 def _skin(rng: np.random.Generator) -> Array:
-    """Linear RGB [3]. Seven of ten lie near the palette, two are tinted, one is any colour."""
+    """Linear RGB [3]. Four of five lie near the palette, most others are tinted, one in 14 is any colour."""
     at, kind = rng.uniform(0, len(SKIN_TONES) - 1.001), rng.random()
     tone = SKIN_TONES[int(at)] * (1 - at % 1) + SKIN_TONES[int(at) + 1] * (at % 1)
-    spread = 0.06 if kind < 0.7 else 0.22
+    spread = 0.05 if kind < 0.8 else 0.16
     tone = tone * np.exp(rng.normal(0, spread, 3))
-    if kind > 0.9:
+    if kind > 0.93:
         tone = hsv(rng.random(), rng.uniform(0.1, 0.7), rng.uniform(0.3, 0.9))
-    return to_linear(np.clip(tone, 0.03, 0.98))
+    return to_linear(np.clip(tone, 0.12, 0.98))
 
 
 def reshape(identity: Identity) -> Identity:
@@ -80,8 +82,10 @@ def _on_head(identity: Identity) -> Array:
 def _swell(points: Array, centre: Array, reach: float, factor: Array, move: Array) -> Array:
     """Shifts [V, 3] that scale the neighbourhood (`reach` metres) of `centre` by `factor` [3] and move it."""
     spoke = points - centre
-    near = np.exp(-((spoke / reach) ** 2).sum(1) / 2)[:, None]
-    return near * (spoke * (factor - 1) + move)
+    far = (spoke * spoke).sum(1) / reach**2
+    out, near = np.zeros_like(points), far < 16
+    out[near] = np.exp(-far[near, None] / 2) * (spoke[near] * (factor - 1) + move)
+    return out
 
 
 def blemish(identity: Identity, face: Array) -> Array:
@@ -89,33 +93,28 @@ def blemish(identity: Identity, face: Array) -> Array:
     import cv2
 
     rng = generator(identity.seed, Stream.BLEMISHES)
-    x, z = np.meshgrid(np.linspace(-1, 1, WIDTH), np.linspace(-1, 1, HEIGHT))
+    w, h = WIDTH // 2, HEIGHT // 2
+    x, z = np.meshgrid(np.linspace(-1, 1, w, dtype=np.float32), np.linspace(-1, 1, h, dtype=np.float32))
+    under = np.ones((h, w, 3), np.float32) * identity.skin.astype(np.float32)
+    for slope, strength in ((1.8, rng.uniform(0.05, 0.35)), (1.0, rng.uniform(0, 0.25))):
+        field = cv2.resize(cloud(rng, 128, slope), (w, h))
+        _lay(under, identity.skin * np.exp(rng.normal(0, 0.3, 3)), strength * field.clip(0, 1.5))
+    for _ in range(rng.poisson(5)):
+        near = np.hypot(x - rng.uniform(-0.6, 0.6), (z - rng.uniform(-0.7, 0.7)) * 1.44) / rng.uniform(0.012, 0.035)
+        _lay(under, identity.skin * rng.uniform(0.2, 0.7), rng.uniform(0.4, 0.9) * np.exp(-(near**2)))
+    if rng.random() < 0.12:
+        shape = smoothstep(-0.1, 0.1, cv2.resize(cloud(rng, 128, 2.0), (w, h)))
+        _lay(under, cv2.resize(to_linear(random_texture(rng)), (w, h)), rng.uniform(0.3, 0.8) * shape)
     inside = smoothstep(1.0, 0.75, np.abs(x)) * smoothstep(1.0, 0.8, np.abs(z))
-    under = np.zeros((HEIGHT, WIDTH, 4))
-    under[..., :3] = identity.skin
-    for slope, strength in ((1.8, rng.uniform(0.1, 0.5)), (0.8, rng.uniform(0, 0.3))):
-        field = cv2.resize(cloud(rng, 128, slope), (WIDTH, HEIGHT))
-        colour = identity.skin * np.exp(rng.normal(0, 0.35, 3))
-        _over(under, colour, strength * np.clip(field, 0, 1.5) * inside)
-    for _ in range(rng.poisson(6)):
-        near = np.hypot(x - rng.uniform(-0.6, 0.6), (z - rng.uniform(-0.7, 0.7)) * 1.44) / rng.uniform(0.01, 0.035)
-        _over(under, identity.skin * rng.uniform(0.2, 0.7), rng.uniform(0.4, 0.9) * np.exp(-(near**2)))
-    if rng.random() < 0.15:
-        paint = cv2.resize(to_linear(random_texture(rng)), (WIDTH, HEIGHT))
-        shape = smoothstep(-0.1, 0.1, cv2.resize(cloud(rng, 128, 2.0), (WIDTH, HEIGHT)))
-        _over(under, paint, rng.uniform(0.3, 0.8) * shape * inside)
-    _over(under, face[..., :3], face[..., 3])
-    return under.astype(np.float32)
+    ground = cv2.resize(np.dstack([under, inside]).astype(np.float32), (WIDTH, HEIGHT))
+    total = face[..., 3] + ground[..., 3] * (1 - face[..., 3])
+    share = (face[..., 3] / np.maximum(total, 1e-6))[..., None]
+    return np.dstack([face[..., :3] * share + ground[..., :3] * (1 - share), total]).astype(np.float32)
 
 
-def _over(ground: Array, colour: Array, alpha: Array) -> None:
-    """Lay `colour` over `ground` [h, w, 4], premultiplication left aside."""
-    alpha = np.clip(alpha, 0, 1)
-    below = ground[..., 3] * (1 - alpha)
-    total = alpha + below
-    mixed = colour * alpha[..., None] + ground[..., :3] * below[..., None]
-    ground[..., :3] = np.where(total[..., None] > 1e-6, mixed / np.maximum(total, 1e-6)[..., None], ground[..., :3])
-    ground[..., 3] = total
+def _lay(ground: Array, colour: Array, alpha: Array) -> None:
+    """Mix `colour` into `ground` [h, w, 3] where `alpha` [h, w] is 1."""
+    ground += alpha[..., None].clip(0, 1) * (colour - ground)
 
 
 def overlay(identity: Identity) -> Array:

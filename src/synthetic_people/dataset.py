@@ -23,7 +23,7 @@ import numpy as np
 
 from magicpose.errors import UserError
 from synthetic_people.asset import Array
-from synthetic_people.clip import FPS, Clip, render_clip
+from synthetic_people.clip import FPS, Clip, check_names, render_clip
 from synthetic_people.motion import Framing
 from synthetic_people.recipe import Style
 from synthetic_people.seeds import Stream, generator
@@ -49,6 +49,7 @@ class DatasetSettings:
     places: bool = False
 
     def __post_init__(self) -> None:
+        check_names(self.style, *(name for name, _ in self.framings))
         if self.clips < 1 or self.first_seed < 0:
             raise UserError(f"--clips {self.clips} --first-seed {self.first_seed}: give 1 or more and 0 or more")
         if not 1 <= self.frames <= MAX_FRAMES or not MIN_SIZE <= self.size <= MAX_SIZE:
@@ -129,10 +130,15 @@ def _complete(settings: DatasetSettings, seed: int) -> bool:
     wanted_arrays = [name for name in ("masks", "places") if getattr(settings, name)]
     if not all(path.is_file() for path in (path, *(path.with_name(f"{name}.npz") for name in wanted_arrays))):
         return False
-    found = json.loads(path.read_text())
+    try:
+        found = json.loads(path.read_text())
+    except ValueError:
+        return False
+    if not isinstance(found, dict):
+        return False
     wanted = {
         "frames": settings.frames, "size": [settings.size, settings.size], "style": settings.style,
-        "framing": framing_of(seed, settings.framings),
+        "framing": framing_of(seed, settings.framings), "fps": settings.fps,
     }  # fmt: skip
     differs = [name for name, value in wanted.items() if found.get(name) != value]
     if differs:

@@ -12,6 +12,7 @@ from synthetic_people.shading import NO_LAMPS, OPEN, Light
 from synthetic_people.texture import cloud
 
 TEXELS = 128
+ALBEDO = 0.3  # what a light meter takes a person for, whoever it is
 
 
 def _towards(rng: np.random.Generator, reach: float) -> Array:
@@ -26,7 +27,7 @@ def _colour(rng: np.random.Generator, gel: float) -> Array:
     if rng.random() < gel:
         colour = to_linear(hsv(rng.random(), rng.uniform(0.2, 0.75), 1.0))
     else:
-        warm = rng.normal(0, 0.22)
+        warm = rng.normal(0, 0.16)
         colour = np.exp([warm, 0.15 * warm * rng.normal(), -warm])
     return colour / (colour @ [0.3, 0.6, 0.1])
 
@@ -42,15 +43,20 @@ def _gobo(rng: np.random.Generator) -> Array:
     return np.ascontiguousarray((dark + (1 - dark) * light)[..., None], np.float32)
 
 
+def on_person(light: Light) -> Array:
+    """Linear RGB [3]: what somebody of `ALBEDO` sends back to the camera."""
+    return ALBEDO * (0.6 * light.key + light.sky + 0.5 * light.lamps[:, 1].sum(0))
+
+
 def wild_light(seed: int) -> Light:
     """The light of a seed. The exposure makes up for its strength; what counts is how its parts compare."""
     rng = generator(seed, Stream.LAMPS)
-    frontal = rng.random() < 0.75
-    direction, key = _towards(rng, 1.4 if frontal else 2.7), rng.uniform(0.5, 1.5) * _colour(rng, 0.12)
-    sky = rng.choice([0.08, 0.2, 0.4, 0.7]) * rng.uniform(0.7, 1.3) * _colour(rng, 0.08)
+    frontal = rng.random() < 0.8
+    direction, key = _towards(rng, 1.3 if frontal else 2.7), rng.uniform(0.6, 1.6) * _colour(rng, 0.06)
+    sky = rng.choice([0.15, 0.25, 0.4, 0.7]) * rng.uniform(0.7, 1.3) * _colour(rng, 0.05)
     ground = sky * rng.uniform(0.2, 1.1) * np.exp(rng.normal(0, 0.15, 3))
     lamps = [
-        np.stack([_towards(rng, 2.9), rng.uniform(0.1, 0.7) * _colour(rng, 0.3)])
+        np.stack([_towards(rng, 2.9), rng.uniform(0.1, 0.7) * _colour(rng, 0.2)])
         for _ in range(rng.choice(3, p=(0.4, 0.35, 0.25)))
     ]
     gobo, period = (_gobo(rng) if rng.random() < 0.22 else OPEN), rng.uniform(0.25, 1.2)

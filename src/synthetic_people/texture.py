@@ -12,7 +12,6 @@ import numpy as np
 
 from synthetic_people.asset import Array
 from synthetic_people.colour import cloth_colour, hsv, to_linear
-from synthetic_people.noise import tileable_noise
 from synthetic_people.patterns import TEXTURE, Cloth, weave
 
 KIND = "motif"  # the row of `PATTERNS` that names these cloths
@@ -153,7 +152,7 @@ def random_texture(rng: np.random.Generator) -> Array:
     """A texture of a random kind, sRGB float [128, 128, 3], over which the grain of a material lies."""
     kind = tuple(TEXTURES)[rng.choice(len(TEXTURES), p=_SHARES / _SHARES.sum())]
     out = TEXTURES[kind].paint(rng, TEXTURE)
-    grain = tileable_noise(TEXTURE, (32, 64), rng) * rng.uniform(0, 0.06) + cloud(rng, TEXTURE) * rng.uniform(0, 0.08)
+    grain = cloud(rng, TEXTURE, rng.uniform(0.2, 1)) * rng.uniform(0, 0.1)
     return np.clip(out * (1 + grain[..., None]), 0.01, 1)
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import operator
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from magicpose.animation import run as run_module
 from magicpose.animation.drivers import DriverOptions
 from magicpose.animation.jobs import work_folder
 from magicpose.animation.run import AnimateOptions, animate
@@ -22,6 +28,7 @@ from magicpose.checkpoints.hub import check_complete
 from magicpose.cli import main
 from magicpose.errors import UserError
 from magicpose.media import list_images, probe, read_image, read_metadata, read_video
+from magicpose.pipeline import MagicPosePipeline
 from magicpose.progress import Silent
 
 
@@ -198,3 +205,123 @@ def test_an_impossible_temperature_is_refused_before_the_driver_is_read(
     driver = str(tmp_path / "broken.mp4")
     assert run(command(reference, driver, tmp_path / "out.mp4", tiny_sd, "--temperature=-1")) == 2
     assert "temperature must be 0 or more, not -1" in capsys.readouterr().err
+
+
+def options_for(model: Path, **more: Any) -> AnimateOptions:
+    return AnimateOptions(model=str(model), align="off", steps=2, driver=DriverOptions(end=0.5), **more)
+
+
+def test_a_job_goes_on_with_what_changes_no_frame(reference: Path, tiny_sd: Path, tmp_path: Path) -> None:
+    """As after a kill for want of memory: smaller batches, another device, less memory."""
+    output = tmp_path / "out"
+    with pytest.raises(Stop):
+        animate([reference], "nod", output, options_for(tiny_sd, size=(64, 72)), StopsBeforeWriting())
+    again = options_for(tiny_sd, size=(64, 72), batch=1, device="cpu:0", low_memory=True, preview=True, grid=True)
+    result = animate([reference], "nod", output, again)
+    assert (result.made, result.frames) == (0, 8)
+
+
+class Listener(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+
+def with_hook(monkeypatch: pytest.MonkeyPatch, part: str, refuse: Callable[[Any], bool]) -> None:
+    """The model's `part` runs out of memory for the inputs that `refuse` names."""
+    load = run_module._load
+
+    def hook(_module: Any, inputs: tuple[Any, ...]) -> None:
+        if refuse(inputs[0]):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    def loaded(options: AnimateOptions, scheduler: str) -> Any:
+        pipe = load(options, scheduler)
+        operator.attrgetter(part)(pipe).register_forward_pre_hook(hook)
+        return pipe
+
+    monkeypatch.setattr(run_module, "_load", loaded)
+
+
+def test_memory_that_denoising_lacks_is_won_by_smaller_calls_alone(
+    reference: Path, tiny_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    animate([reference], "nod", tmp_path / "plain", options_for(tiny_sd, batch=2))
+    with_hook(monkeypatch, "model.unet", lambda x: len(x) > 2)
+    listener = Listener()
+    result = animate([reference], "nod", tmp_path / "short", options_for(tiny_sd), listener)
+    assert [line for line in listener.said if "memory" in line] == [
+        "out of memory: going on with 4 at a time",
+        "out of memory: going on with 2 at a time",
+    ]
+    assert result.made == 8
+    assert np.array_equal(frames_of(tmp_path / "short"), frames_of(tmp_path / "plain"))
+    with_hook(monkeypatch, "model.unet", lambda x: True)
+    with pytest.raises(UserError, match="not enough memory for even one frame"):
+        animate([reference], "nod", tmp_path / "none", options_for(tiny_sd), listener)
+    assert not any("tiles" in line for line in listener.said)
+
+
+def test_memory_that_decoding_lacks_is_won_by_tiles_for_all_frames(
+    reference: Path, tiny_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames of one video are decoded alike, an interrupted one goes on alike, and the output tells."""
+    options = options_for(tiny_sd, batch=1)
+    animate([reference], "nod", tmp_path / "plain", options)
+    with pytest.raises(Stop):
+        animate([reference], "nod", tmp_path / "tiled", options, StopsBeforeWriting())
+    animate([reference], "nod", tmp_path / "tiled", replace(options, low_memory=True))
+    tiled = frames_of(tmp_path / "tiled")
+    assert not np.array_equal(frames_of(tmp_path / "plain"), tiled), "tiles would not be seen here"
+    whole: list[int] = []
+
+    def whole_after_the_third(latents: Any) -> bool:
+        whole.extend([1] * (latents.shape[-1] == 8))
+        return latents.shape[-1] == 8 and len(whole) > 3
+
+    with_hook(monkeypatch, "vae.decoder", whole_after_the_third)
+    listener, output = Listener(), tmp_path / "out"
+    with pytest.raises(Stop):
+        animate([reference], "nod", output, options, StopsBeforeWriting())
+    assert len(whole) == 4
+    (work_folder(output) / "000005.png").unlink()  # as if it had been stopped there
+    result = animate([reference], "nod", output, options, listener)
+    assert result.made == 0 and not any("memory" in line for line in listener.said)
+    assert np.array_equal(frames_of(output), tiled)
+    about = [read_metadata(list_images(tmp_path / name)[0]) for name in ("plain", "tiled", "out")]
+    assert [each["tiles"] for each in about if each is not None] == [False, True, True]
+
+
+def test_a_run_with_less_memory_goes_on_with_the_references_of_the_first(
+    reference: Path, tiny_sd: Path, tmp_path: Path
+) -> None:
+    """A reference encoded in tiles is another one: its frames must not meet the first run's in one video."""
+    options = replace(options_for(tiny_sd), driver=DriverOptions(end=1.1))
+    kept = []
+    for name, again in (("whole", options), ("less", replace(options, low_memory=True))):
+        output = tmp_path / name
+        with pytest.raises(Stop):
+            animate([reference], "nod", output, options, StopsBeforeWriting())
+        (work_folder(output) / "latents-000016.safetensors").unlink()
+        with pytest.raises(Stop):
+            animate([reference], "nod", output, again, StopsBeforeWriting())
+        kept.append((work_folder(output) / "latents-000016.safetensors").read_bytes())
+    assert kept[0] == kept[1]
+
+
+@pytest.mark.parametrize("scheduler", ["ddim", "lcm"])
+def test_a_long_clip_is_the_whole_clip_at_once(reference: Path, tiny_sd: Path, tmp_path: Path, scheduler: str) -> None:
+    """The job's groups of frames leave no mark: each frame has the noise it has in a single call."""
+    maps = tmp_path / "maps"
+    with pytest.raises(SystemExit):
+        main(["draw", "dance", "-o", str(maps), "--size", "64x64", "--end", "1.15"])
+    options = AnimateOptions(model=str(tiny_sd), steps=2, scheduler=scheduler, guidance=2.0, seed=3)
+    animate([reference], maps, tmp_path / "out", options)
+    pipe = MagicPosePipeline.from_pretrained(tiny_sd)
+    track = [read_image(path) for path in list_images(maps)]
+    assert len(track) > 16
+    whole = pipe(read_image(reference), track, 2, 2.0, seed=3, scheduler=scheduler).frames
+    apart = frames_of(tmp_path / "out").astype(int) - np.stack([np.asarray(frame) for frame in whole])
+    assert np.abs(apart).max() <= 1

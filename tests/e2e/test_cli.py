@@ -8,27 +8,32 @@ import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_type_hints
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from magicpose import __version__
 from magicpose.cli import VERBS, main, usage
 from magicpose.media import read_metadata
+from magicpose.pose.documents.document import save_people
+from magicpose.pose.keypoints import PoseTrack
+from synthetic_people import render_clip
 
 # Adding here is free; what is taken away or renamed breaks people's scripts.
 SURFACE = {
-    "animate": "inputs output model preset steps guidance temperature scheduler seed prompt size fps start end align "
-    "part repair person detector maps canvas grid batch device dtype arithmetic "
+    "animate": "inputs output model preset steps guidance temperature scheduler windows seed prompt size "
+    "fps start end person detector maps canvas align part repair grid batch device dtype arithmetic "
     "compile low_memory preview overwrite",
     "detect": "source output person detector repair layout fps start end max_people overlay overwrite",
     "draw": "driver output size fps start end person canvas overwrite",
     "retarget": "reference driver output preview align part repair fps start end person detector canvas overwrite",
-    "convert": "sources output dtype lora_scale overwrite",
-    "train": "config overrides export_only",
-    "bench": "output size more_sizes modes batch rounds threads tiny overwrite",
+    "convert": "sources output dtype lora_scale overwrite ignore_unknown",
+    "train": "config overrides seed dry_run export_only",
+    "bench": "output size more_sizes modes batch rounds threads seed tiny overwrite",
     "models": "",
 }
 
@@ -44,10 +49,18 @@ def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "magicpose.cli", *arguments], capture_output=True, text=True)
 
 
+def option_names(options: type) -> Iterator[str]:
+    """Those of nested classes in their place, without a prefix."""
+    types = get_type_hints(options)
+    for field in dataclasses.fields(options):
+        nested = dataclasses.is_dataclass(types[field.name])
+        yield from option_names(types[field.name]) if nested else [field.name]
+
+
 def test_the_surface_is_frozen() -> None:
     for verb, names in SURFACE.items():
         options = importlib.import_module(f"magicpose.cli.{verb}").Options
-        assert [field.name for field in dataclasses.fields(options)] == names.split(), verb
+        assert list(option_names(options)) == names.split(), verb
     assert list(SURFACE) == [verb for verb in VERBS if verb in SURFACE]
 
 
@@ -162,6 +175,48 @@ def test_bad_input_is_one_line(case: str, folder: Path, capsys: pytest.CaptureFi
     assert complaint in lines[0]
     assert {path.name for path in folder.rglob("*")} == before, "something was left behind"
     assert (folder / "there.mp4").read_text() == "mine"
+
+
+@pytest.fixture
+def person(folder: Path) -> None:
+    """me.png shows somebody; huge.json moves somebody forty times as large, clip.json the same person."""
+    clip = render_clip(30, frames=4, size=256, framing="knee")
+    Image.fromarray(np.asarray(clip.frames[0])).save("me.png")
+    points = clip.track.stacked()
+    save_people("clip.json", [clip.track], layout="comfyui")
+    points[..., :2] *= 40
+    save_people("huge.json", [PoseTrack.from_stacked(points, clip.track.size)], layout="comfyui")
+
+
+@pytest.mark.usefixtures("person")
+def test_retarget_stops_where_animate_stops(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("animate me.png huge.json -o o.mp4 --model hollow", "retarget me.png huge.json -o o.json"):
+        assert run(*command.split()) == 2
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert "this driver does not fit this reference: the driver's person must be scaled" in last
+    assert not Path("o.json").exists()
+    assert run("retarget", "me.png", "huge.json", "-o", "o.json", "--align", "off") == 0
+
+
+@pytest.mark.usefixtures("person")
+def test_repair_is_a_choice_of_retarget_for_what_was_detected(folder: Path) -> None:
+    folder.joinpath("frames").mkdir()
+    for n in range(4):
+        Image.open("me.png").rotate(4 * (n % 2)).save(f"frames/{n}.png")
+    for name, more in (("raw", "--no-repair"), ("fixed", "--repair")):
+        assert run("retarget", "me.png", "frames", "-o", f"{name}.json", more) == 0
+        assert run("retarget", "me.png", "clip.json", "-o", f"{name}_given.json", more) == 0
+    assert Path("raw.json").read_text() != Path("fixed.json").read_text()
+    assert Path("raw_given.json").read_text() == Path("fixed_given.json").read_text(), (
+        "documents are taken at their word"
+    )
+
+
+@pytest.mark.usefixtures("person")
+def test_a_second_reference_without_a_person_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("animate", "me.png", "grey.png", "me.png", "wave", "-o", "o.mp4", "--model", "hollow")
+    notes = [line for line in capsys.readouterr().err.splitlines() if "no person found in" in line]
+    assert len(notes) == 1 and notes[0].startswith("note: no person found in grey.png")
 
 
 def test_a_real_process_says_it_in_one_line_without_a_traceback(folder: Path) -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from magicpose.checkpoints.hub import EMBEDDED
 from magicpose.evaluation.image import psnr
+from magicpose.networks.text import encode_text
 from magicpose.pipeline import MagicPosePipeline
 from magicpose.pose.keypoints import PoseTrack
 from magicpose.pose.motions import load_motion
@@ -77,7 +78,8 @@ def test_it_paints_the_person_in_the_pose_better_than_a_copy_of_the_photo(
 
 
 def test_without_reference_and_pose_it_is_its_plain_unet(tiny: MagicPosePipeline) -> None:
-    latents, context = torch.randn(1, tiny.model.unet.config.in_channels, 16, 16), tiny._text("")
+    latents = torch.randn(1, tiny.model.unet.config.in_channels, 16, 16)
+    context = encode_text(tiny.text_encoder, tiny.tokenizer, [""])
     with torch.no_grad():
         ours = tiny.model(latents, torch.tensor([500]), context)
         plain = tiny.model.detach()(latents, torch.tensor([500]), context).sample

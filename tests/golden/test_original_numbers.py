@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import diffusers
@@ -15,8 +16,11 @@ from magicpose.checkpoints.original import keys
 from magicpose.networks.attention import attend, attention_layers
 from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.motion import MotionModules, attend_over_time
-from magicpose.networks.schedule import make_scheduler
-from magicpose.sampling import sample
+from magicpose.networks.schedule import NoiseSchedule, make_scheduler
+from magicpose.sampling.loop import sample
+from magicpose.training.config import LossConfig
+from magicpose.training.data.batches import LatentBatch
+from magicpose.training.objective import DenoisingObjective, Losses
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -96,13 +100,39 @@ def test_five_ddim_steps(golden: Golden) -> None:
     g.check("out.ddim5_final", final)
 
 
+@dataclass
+class RecordedNetworks:
+    """The recorded model with the recorded states in place of a text encoder: what an objective asks of `Networks`."""
+
+    recorded: Golden
+    parts: dict[str, Any] = field(default_factory=lambda: {"text_encoder": torch.nn.Identity()})
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        return NoiseSchedule(make_scheduler("ddim").alphas_cumprod, "epsilon")
+
+    def model(self) -> MagicPoseModel:
+        g = self.recorded.model
+        return MagicPoseModel(g.unet, g.appearance, g.pose_controlnet)
+
+    def encode_text(self, prompts: Sequence[str]) -> Tensor:
+        assert len(prompts) == len(self.recorded["in.context"])
+        return self.recorded["in.context"]
+
+
+def losses_of(g: Golden, **changed: Tensor) -> Losses:
+    batch = LatentBatch(
+        latents=g["in.train_x0"], keypoints=torch.zeros(len(g["in.t"]), 130, 3), timesteps=g["in.t"],
+        noise=g["in.train_noise"], reference=g["in.ref_latent"], pose=g["in.pose"], captions=("a",) * len(g["in.t"]),
+    )  # fmt: skip
+    objective = DenoisingObjective(RecordedNetworks(g), LossConfig(), 64)  # type: ignore[arg-type]
+    return objective(replace(batch, **changed))
+
+
 def test_training_loss_and_gradients(golden: Golden) -> None:
+    """Through the objective that trains."""
     g, model = golden, golden.model
-    scheduler = diffusers.DDPMScheduler.from_config(make_scheduler("ddim").config)
-    noisy = scheduler.add_noise(g["in.train_x0"], g["in.train_noise"], g["in.t"])
-    bank = model.reference_bank(g["in.ref_latent"], g["in.t"], g["in.context"])
-    predicted = model(noisy, g["in.t"], g["in.context"], bank=bank, pose=g["in.pose"])
-    loss = torch.nn.functional.mse_loss(predicted, g["in.train_noise"])
+    loss = losses_of(g).per_picture.mean()
     g.check("out.train_loss", loss.detach())
     assert model.appearance is not None and model.pose_controlnet is not None
     layout = keys.Layout((True, True, True, False), 2)

@@ -13,7 +13,10 @@ from torch import Tensor
 from magicpose.networks.attend import attend_in_slices, train_in_slices
 from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.schedule import make_scheduler
-from magicpose.sampling import FramePlan, Guidance, SamplerOptions, frame_groups, sample
+from magicpose.sampling.guidance import Guidance
+from magicpose.sampling.loop import sample
+from magicpose.sampling.options import SamplerOptions
+from magicpose.sampling.windows import FramePlan, frame_groups
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 few = settings(

@@ -13,7 +13,8 @@ from torch import Tensor
 from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.schedule import SD15_SCHEDULE
 from magicpose.pipeline import MagicPosePipeline
-from magicpose.sampling import SamplerOptions, sample
+from magicpose.sampling.loop import sample
+from magicpose.sampling.options import SamplerOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 pytest.importorskip("peft", reason="LoRA needs the lora extra")

@@ -17,15 +17,10 @@ from magicpose.acceleration.capacity import banks_fit, frame_bytes, frames_that_
 from magicpose.errors import UserError
 from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.schedule import make_scheduler
-from magicpose.sampling import (
-    FramePlan,
-    Guidance,
-    SamplerOptions,
-    StopSampling,
-    frame_groups,
-    sample,
-    sample_groups,
-)
+from magicpose.sampling.guidance import Guidance
+from magicpose.sampling.loop import sample, sample_groups
+from magicpose.sampling.options import SamplerOptions, StopSampling
+from magicpose.sampling.windows import FramePlan, frame_groups
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -15,8 +15,9 @@ from magicpose.errors import UserError
 from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.motion import MotionModules
 from magicpose.networks.schedule import make_scheduler
-from magicpose.sampling import FramePlan, SamplerOptions, sample
-from magicpose.windows import PlainWindows, RingWindows, Window
+from magicpose.sampling.loop import sample
+from magicpose.sampling.options import SamplerOptions
+from magicpose.sampling.windows import FramePlan, PlainWindows, RingWindows, Window
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 STEPS, SCALE, SEED = 2, 3.0, 4

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from magicpose.animation.options import DriverOptions as DriverOptions
 from magicpose.errors import UserError
-from magicpose.media import IMAGE_SUFFIXES, AudioSource, exact_fps, list_images, probe, read_image, read_video
+from magicpose.media import IMAGE_SUFFIXES, PICTURE_FPS, AudioSource, exact_fps, open_frames
 from magicpose.pose.detection.cache import hash_files
-from magicpose.pose.detection.detect import PICTURE_FPS, detect_poses
-from magicpose.pose.documents.document import load_person
+from magicpose.pose.detection.detect import detect_poses
+from magicpose.pose.documents.document import is_pose_document, load_person
 from magicpose.pose.keypoints import PoseTrack
 from magicpose.pose.motions import MOTIONS, load_motion
 from magicpose.progress import Progress
@@ -64,8 +64,23 @@ def read_driver(source: str, options: DriverOptions, progress: Progress | None =
 
 
 def is_document(path: Path) -> bool:
-    """Whether `path` is read as keypoints: a JSON file or a folder of OpenPose frames."""
-    return path.suffix.lower() == ".json" or (path.is_dir() and any(path.glob("*_keypoints.json")))
+    """Whether `path` is read as keypoints: a JSON file or a folder of them."""
+    return path.suffix.lower() == ".json" or (path.is_dir() and _holds_poses(path))
+
+
+def _holds_poses(folder: Path) -> bool:
+    """Whether the folder is one of pose JSON, by what is in it; UserError if it holds pictures as well."""
+    files = [entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith(".")]
+    documents = [entry for entry in files if entry.suffix.lower() == ".json"]
+    pictures = sum(entry.suffix.lower() in IMAGE_SUFFIXES for entry in files)
+    if not documents or not pictures:
+        return bool(documents)
+    if any(map(is_pose_document, documents)):
+        raise UserError(
+            f"{folder} holds both pose JSON ({len(documents)} files) and pictures ({pictures}), and either could move "
+            "the person: put one kind into a folder of its own"
+        )
+    return False
 
 
 def fingerprint(source: str) -> str:
@@ -108,25 +123,10 @@ def resample(
 
 
 def _from_pictures(path: Path, options: DriverOptions, progress: Progress | None) -> Driver:
-    still = path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES - {".gif"}
-    audio: AudioSource | None = None
-    pictures: Callable[[], Iterator[Frame]]
-    if still or path.is_dir():
-        files = [path] if still else list_images(path)
-        rate = exact_fps(options.fps or PICTURE_FPS)
-        pictures, count = (lambda: (np.asarray(read_image(file)) for file in files)), len(files)
-        if options.start is not None or options.end is not None:
-            raise UserError(f"{path} is no video: --start and --end do not apply to it")
-    else:
-        info = probe(path)
-        rate = exact_fps(options.fps or info.fps)
-        pictures = lambda: read_video(path, options.fps, options.start, options.end)  # noqa: E731
-        count = info.frames
-        if info.has_audio:
-            audio = AudioSource(path, options.start or 0.0, options.end)
-    _check_length(str(path), count)
-    if options.maps or (options.maps is None and are_maps(pictures())):
-        return Driver(path.name, rate, maps=pictures, audio=audio)
+    found = open_frames(path, options.fps, options.start, options.end)
+    _check_length(str(path), found.count)
+    if options.maps or (options.maps is None and are_maps(found.frames())):
+        return Driver(path.name, found.fps, maps=found.frames, audio=found.audio)
     track = detect_poses(
         path,
         options.detector,
@@ -136,7 +136,7 @@ def _from_pictures(path: Path, options: DriverOptions, progress: Progress | None
         end=options.end,
         progress=progress,
     )
-    return Driver(path.name, rate, track, pictures=pictures, audio=audio)
+    return Driver(path.name, found.fps, track, pictures=found.frames, audio=found.audio)
 
 
 def _check_length(name: str, frames: int) -> None:

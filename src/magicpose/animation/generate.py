@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from magicpose.pipeline import Conditions, MagicPosePipeline
-    from magicpose.sampling import Guidance
+    from magicpose.sampling.guidance import Guidance
 
 PREVIEW = "preview.png"  # in the job's folder
 TILES = "tiles"  # the job's mark: decoded in tiles
@@ -23,16 +23,17 @@ TILES = "tiles"  # the job's mark: decoded in tiles
 
 def generate(shot: Shot, pipe: MagicPosePipeline, job: Job, work: Work) -> None:
     """Latents of the groups that are left. With too little memory, fewer frames go through a network call."""
-    from magicpose.sampling import FramePlan, SamplerOptions
+    from magicpose.sampling.options import SamplerOptions
+    from magicpose.sampling.windows import FramePlan
 
-    options, row = shot.options, shot.options.row
+    options, row = shot.options, shot.row
     left = sum(group.stop - group.start for group in job.groups_left())
     with work.stage("generate") as progress:
         if left < job.frames:
             work.say(f"going on: {job.frames - left} of {job.frames} frames are there already")
         if not left:
             return
-        conditions = _prepare(shot, pipe, job, work)
+        conditions = _conditions(shot, pipe, job, work)
         preview = _previewer(shot, job, conditions) if options.preview else None
 
         def attempt(batch: int) -> None:
@@ -46,20 +47,35 @@ def generate(shot: Shot, pipe: MagicPosePipeline, job: Job, work: Work) -> None:
         with_less_memory(attempt, 1 if smallest else options.batch, work.say)
 
 
-def _prepare(shot: Shot, pipe: MagicPosePipeline, job: Job, work: Work) -> Conditions:
-    """With too little memory the autoencoder works in tiles."""
+def _conditions(shot: Shot, pipe: MagicPosePipeline, job: Job, work: Work) -> Conditions:
+    """Made by the job's first run and kept. With too little memory the autoencoder works in tiles."""
+    from magicpose.pipeline import Conditions
+
     options, pictures = shot.options, shot.inputs.pictures
+    kept = job.load_conditions()
+    if kept is not None:
+        noise, context, *references = (
+            kept[name].to(pipe.device, pipe.dtype) for name in ("noise", "context", *_reference_names(len(pictures)))
+        )
+        return Conditions(noise, references, context)
 
     def attempt(_: int) -> Conditions:
         return pipe.prepare(pictures, shot.canvas, options.prompt, options.seed, options.temperature)
 
-    return with_less_memory(attempt, 1, work.say, lambda: use_tiles(shot, pipe, job))
+    made = with_less_memory(attempt, 1, work.say, lambda: use_tiles(shot, pipe, job))
+    named = dict(zip(_reference_names(len(pictures)), made.references, strict=True))
+    job.save_conditions({"noise": made.noise, "context": made.context, **named})
+    return made
+
+
+def _reference_names(count: int) -> list[str]:
+    return [f"reference{index}" for index in range(count)]
 
 
 def _guidance(shot: Shot, pipe: MagicPosePipeline) -> Guidance:
-    from magicpose.sampling import Guidance
+    from magicpose.sampling.guidance import Guidance
 
-    options, row = shot.options, shot.options.row
+    options, row = shot.options, shot.row
     scale = pipe.settings.guidance_scale if options.guidance is None else options.guidance
     return Guidance(scale, row.guided_from, row.guided_to)
 

@@ -1,7 +1,7 @@
 """What a long job has done so far, kept beside its output so that nothing is done twice.
 
-`out.mp4.work/` holds `job.json` (what the job is), latents in groups, and finished frames. Every file appears
-whole or not at all, so the job may be killed at any moment. The folder goes when the output stands.
+`out.mp4.work/` holds `job.json` (what the job is), what all frames share, latents in groups, and finished frames.
+Every file appears whole or not at all, so the job may be killed at any moment. The folder goes when the output stands.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from PIL import Image
 from magicpose.errors import UserError
 from magicpose.files import is_draft, replacing
 from magicpose.media.files import explained, frame_name
-from magicpose.windows import frame_groups
+from magicpose.sampling.windows import frame_groups
 
 JOB = "job.json"
+CONDITIONS = "conditions.safetensors"
 VERSION = 1
 
 
@@ -88,16 +89,30 @@ class Job:
 
     def save_latents(self, first: int, latents: Any) -> None:
         """`latents` [F, C, h, w] of the group that starts at frame `first`."""
-        from safetensors.torch import save
-
-        with explained(self.folder), replacing(self.latents_path(first)) as draft:
-            draft.write_bytes(save({"latents": latents.contiguous().cpu()}))
+        self._save(self.latents_path(first), {"latents": latents})
 
     def load_latents(self, first: int) -> Any:
         """The way back, on the CPU."""
         from safetensors.torch import load
 
         return load(self.latents_path(first).read_bytes())["latents"]
+
+    def save_conditions(self, tensors: Mapping[str, Any]) -> None:
+        """What all frames share, by name: made once, so that frames of several runs fit together."""
+        self._save(self.folder / CONDITIONS, tensors)
+
+    def load_conditions(self) -> dict[str, Any] | None:
+        """The way back, on the CPU; None where no run has come so far."""
+        from safetensors.torch import load
+
+        path = self.folder / CONDITIONS
+        return load(path.read_bytes()) if path.is_file() else None
+
+    def _save(self, path: Path, tensors: Mapping[str, Any]) -> None:
+        from safetensors.torch import save
+
+        with explained(self.folder), replacing(path) as draft:
+            draft.write_bytes(save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}))
 
     def save_frame(self, index: int, frame: Image.Image) -> None:
         with explained(self.folder), replacing(self.frame_path(index)) as draft:

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
-from magicpose.animation.presets import Preset, PresetName, check_temperature, choose_preset
-from magicpose.checkpoints.hub import find_model
-from magicpose.checkpoints.index import read_settings
+from magicpose.animation.presets import Preset, PresetName, choose_preset
+from magicpose.checkpoints.index import ModelSettings
 from magicpose.errors import UserError
-from magicpose.windows import WindowsName
+from magicpose.networks.schedule import check_temperature
+from magicpose.sampling.windows import WindowsName
 
 Size = tuple[int, int]  # width, height in pixels
 PersonChoice = Literal["largest", "center"] | int
@@ -72,7 +72,7 @@ class AnimateOptions:
     part: Literal["body", "face", "all"] = "all"
     """take only the driver's body movement, or only its expression"""
     repair: bool = True
-    """mend what the detector got wrong: swapped sides, jumps, short gaps, jitter"""
+    """fix what the detector got wrong: swapped sides, jumps, short gaps, jitter"""
     grid: bool = field(default=False, metadata=NEVER_CHANGES_FRAMES)
     """show reference, driver, pose and result side by side"""
     batch: int = field(default=8, metadata=NEVER_CHANGES_FRAMES)
@@ -99,15 +99,13 @@ class AnimateOptions:
         if self.temperature is not None:
             check_temperature(self.temperature)
 
-    @property
-    def row(self) -> Preset:
+    def row(self, model: ModelSettings) -> Preset:
         """The values of the preset, or else the model's own, with those that were chosen by hand in their place."""
-        preset = choose_preset(self.preset, read_settings(find_model(self.model)))
+        preset = choose_preset(self.preset, model)
         return replace(preset, steps=self.steps or preset.steps, scheduler=self.scheduler or preset.scheduler)
 
-    def recorded(self) -> dict[str, Any]:
-        """All values as flat plain JSON, the driver's beside the others; the preset's where none was chosen."""
-        row = self.row
+    def recorded(self, row: Preset) -> dict[str, Any]:
+        """All values as flat plain JSON, the driver's beside the others, and those of `row`, which were used."""
         used = {"steps": row.steps, "scheduler": row.scheduler, "guided": [row.guided_from, row.guided_to]}
         values = asdict(self) | used
         driver: dict[str, Any] = values.pop("driver")

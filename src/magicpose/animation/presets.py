@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from magicpose.checkpoints.index import ModelSettings
-from magicpose.errors import UserError
 
 PresetName = Literal["exact", "balanced", "fast"]
 
@@ -42,9 +41,3 @@ def choose_preset(name: PresetName | None, model: ModelSettings) -> Preset:
         return PRESETS[name]
     usual = PRESETS["balanced"]
     return replace(usual, scheduler=model.solver or usual.scheduler, steps=model.steps or usual.steps)
-
-
-def check_temperature(temperature: float) -> None:
-    """UserError where no start noise can be scaled by it."""
-    if not 0 <= temperature < float("inf"):
-        raise UserError(f"the temperature must be 0 or more, not {temperature:g}: 1 is the paper's")

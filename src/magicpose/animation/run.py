@@ -64,7 +64,7 @@ def _animated(
     """All of the work, once what is cheap to check has been checked and nobody else makes this output."""
     inputs = read_inputs(references, driver, options, work)
     with work.stage("load"):
-        pipe = _load(options)
+        pipe = _load(options, inputs.row.scheduler)
     with work.stage("draw"):
         shot = Shot.of(inputs, pipe)
     frames = len(shot.maps)
@@ -92,13 +92,13 @@ def _check(references: Sequence[str | Path], driver: str | Path, output: Path, o
     options.check()
 
 
-def _load(options: AnimateOptions) -> MagicPosePipeline:
+def _load(options: AnimateOptions, scheduler: str) -> MagicPosePipeline:
     import torch
 
     from magicpose.networks.schedule import make_scheduler
     from magicpose.pipeline import MagicPosePipeline
 
-    make_scheduler(options.row.scheduler)  # a wrong name is noticed before loading
+    make_scheduler(scheduler)  # a wrong name is noticed before loading
     dtype = None if options.dtype is None else getattr(torch, options.dtype, None)
     if options.dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise UserError(f"unknown dtype {options.dtype!r}: choose float32, bfloat16 or float16")

@@ -14,8 +14,10 @@ from PIL import Image
 from magicpose import __version__
 from magicpose.animation.drivers import Driver, fingerprint, read_driver
 from magicpose.animation.options import AnimateOptions
+from magicpose.animation.presets import Preset
 from magicpose.animation.work import Work
 from magicpose.checkpoints.hub import check_complete, find_model
+from magicpose.checkpoints.index import read_settings
 from magicpose.errors import UserError
 from magicpose.media import Canvas, read_image
 from magicpose.pose.detection.cache import hash_files
@@ -39,6 +41,7 @@ class Inputs:
 
     Args:
         pictures: the references, at least one.
+        row: solver, steps and guided interval.
         motion: the driver as it was read.
         track: the motion on the first picture's canvas; None where the driver brings maps.
         about: names, hashes and every option, as plain JSON: what the job compares (see `changing`) and, but for the
@@ -46,6 +49,7 @@ class Inputs:
     """
 
     options: AnimateOptions
+    row: Preset
     pictures: list[Image.Image]
     motion: Driver
     track: PoseTrack | None
@@ -72,6 +76,10 @@ class Shot:
         return self.inputs.options
 
     @property
+    def row(self) -> Preset:
+        return self.inputs.row
+
+    @property
     def reference(self) -> Image.Image:
         """The first reference as it is placed on the canvas."""
         picture = self.inputs.pictures[0]
@@ -82,19 +90,21 @@ def read_inputs(references: Paths, driver: str, options: AnimateOptions, work: W
     """Reads, detects, repairs, judges and fits. UserError for whatever cannot work, the cheapest checks first."""
     with work.stage("read"):
         pictures = [read_image(path) for path in references]
-        check_complete(find_model(options.model), options.model)
+        folder = find_model(options.model)
+        check_complete(folder, options.model)
+        row = options.row(read_settings(folder))
     with work.stage("detect") as progress:
         motion = read_driver(driver, options.driver, progress)
-        about = _about(references, driver, options)  # hashes the driver: after what is too large was refused
+        about = _about(references, driver, options, row)  # hashes the driver: after what is too large was refused
         needs_pose = motion.track is not None and options.align != "off"
         reference = _portrait(references, options, work) if needs_pose else Portrait(Pose(), pictures[0].size)
     if needs_pose or motion.pictures is not None:
         work.say(f"note: poses found by {about['detector']}")
     track = None if motion.track is None else _fitted(motion, motion.track, reference, options, work)
-    return Inputs(options, pictures, motion, track, about)
+    return Inputs(options, row, pictures, motion, track, about)
 
 
-def _about(references: Paths, driver: str, options: AnimateOptions) -> dict[str, Any]:
+def _about(references: Paths, driver: str, options: AnimateOptions, row: Preset) -> dict[str, Any]:
     return {
         "magicpose": __version__,
         "weights": _weights_stamp(find_model(options.model)),
@@ -102,7 +112,7 @@ def _about(references: Paths, driver: str, options: AnimateOptions) -> dict[str,
         "references_sha256": hash_files(Path(path) for path in references),
         "driver": Path(driver).name,
         "driver_sha256": fingerprint(driver),
-        **options.recorded(),
+        **options.recorded(row),
         "detector": choose_detector(options.driver.detector),
     }
 

@@ -29,7 +29,10 @@ from magicpose.bench.measure import (
 from magicpose.bench.modes import MODES, ORIGINAL, prepared
 from magicpose.bench.stack import Stack, Width, build_stack, make_inputs
 from magicpose.errors import UserError
-from magicpose.sampling import FramePlan, Guidance, SamplerOptions, sample
+from magicpose.sampling.guidance import Guidance
+from magicpose.sampling.loop import sample
+from magicpose.sampling.options import SamplerOptions
+from magicpose.sampling.windows import FramePlan
 
 Say = Callable[[str], None]
 FRAME_COUNTS = (1, 4, 16, 64)
@@ -53,6 +56,7 @@ class BenchSettings:
         batch: frames per network call in our modes.
         rounds: how often every mode takes its turn; the best time of each part counts.
         width: full size, or tiny for a trial of the bench itself.
+        seed: of the random weights and inputs.
     """
 
     size_px: int = 512
@@ -63,6 +67,7 @@ class BenchSettings:
     rounds: int = 2
     guidance_scale: float = 7.0
     width: Width = "sd15"
+    seed: int = 0
 
     def check(self) -> None:
         """UserError for what cannot be run here."""
@@ -106,7 +111,7 @@ def run_bench(settings: BenchSettings, say: Say) -> dict[str, Any]:
     machine = this_machine()
     say(f"{machine.cpu}, {machine.threads} threads, {', '.join(machine.instructions[:3])}")
     counts, original_counts = count_multiply_adds(settings.width, settings.size_px)
-    stack = build_stack(settings.width)
+    stack = build_stack(settings.width, seed=settings.seed)
     rounds, facts = _take_turns(settings, stack, say)
     reference = next(iter(rounds.values()))[0].guided
     results = {}
@@ -132,7 +137,7 @@ def _take_turns(
     settings: BenchSettings, stack: Stack, say: Say
 ) -> tuple[dict[str, list[Round]], dict[str, dict[str, Any]]]:
     """Every mode `rounds` times, one after the other; and what is known of each mode besides."""
-    inputs = make_inputs(stack, settings.size_px, settings.batch)
+    inputs = make_inputs(stack, settings.size_px, settings.batch, seed=settings.seed)
     rounds: dict[str, list[Round]] = {name: [] for name in settings.modes}
     facts: dict[str, dict[str, Any]] = {name: {} for name in settings.modes}
     for turn in range(settings.rounds):
@@ -160,7 +165,7 @@ def _take_turns(
 
 def _sampled_step(stack: Stack, settings: BenchSettings) -> float:
     """Seconds per frame of one guided step of `sample` itself, all frames of one batch: checks the sum of parts."""
-    inputs = make_inputs(stack, settings.size_px, settings.batch)
+    inputs = make_inputs(stack, settings.size_px, settings.batch, seed=settings.seed)
     began = time.perf_counter()
     sample(
         stack.model,
@@ -217,7 +222,7 @@ def _one_size(settings: BenchSettings, stack: Stack, size_px: int, machine: Mach
     """Our parts at another size, one frame, one round."""
     mode = MODES[settings.sizes_mode]
     with prepared(mode, stack) as ours:
-        inputs = make_inputs(ours, size_px, 1).to(mode.dtype)
+        inputs = make_inputs(ours, size_px, 1, seed=settings.seed).to(mode.dtype)
         if mode.prepares:
             time_fast(ours, inputs, settings.guidance_scale)
         done = time_fast(ours, inputs, settings.guidance_scale)

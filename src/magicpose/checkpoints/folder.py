@@ -1,33 +1,30 @@
-"""Our own format, plain diffusers sub-folders with a `model_index.json`, and `convert` between it and single files."""
+"""Our own format, plain diffusers sub-folders with a `model_index.json`."""
 
 from __future__ import annotations
 
-import dataclasses
+import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
+from safetensors.torch import save_file
 from torch import nn
-from transformers import CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from magicpose.checkpoints.compatibility import check_base, check_fit
-from magicpose.checkpoints.index import INDEX, ModelSettings, is_our_folder, read_json, read_settings, write_index
-from magicpose.checkpoints.original import keys
-from magicpose.checkpoints.original.export import export_original
-from magicpose.checkpoints.original.lora import merge_lora
-from magicpose.checkpoints.original.read import components_of, empty, fill
+from magicpose.checkpoints.index import INDEX, ModelSettings, read_json, write_index
+from magicpose.checkpoints.original.dialects import modern_attention
+from magicpose.checkpoints.original.fill import Origin, fill
+from magicpose.checkpoints.original.ignored import Ignored
+from magicpose.checkpoints.original.plans import empty, text_table
 from magicpose.checkpoints.original.weight_files import (
-    GIB,
-    WEIGHT_SUFFIXES,
     check_finite,
     check_memory,
     read_state_dict,
-    replacing_model,
     tensor_bytes,
-    write_state_dict,
 )
 from magicpose.checkpoints.parts import Parts
 from magicpose.errors import UserError
@@ -46,119 +43,52 @@ PARTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 # our own classes that may stand where `PARTS` names a stock one: class name -> (part, class)
 OWN_CLASSES: dict[str, tuple[str, Any]] = {"PatchAutoencoder": ("vae", PatchAutoencoder)}
 COPIED = ("tokenizer", "scheduler")
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 WEIGHT_NAMES = ("diffusion_pytorch_model", "model", "pytorch_model")
 
 
-def convert(
-    sources: str | Path | Sequence[str | Path],
-    destination: str | Path,
-    dtype: str | None = None,
-    lora_scale: float = 1.0,
-    overwrite: bool = False,
-) -> Path:
-    """Checkpoints in, one checkpoint out; the form follows from the name of `destination`.
-
-    Args:
-        sources: original stage-1 and stage-2 files, Stable Diffusion 1.5 files, ControlNet files, AnimateDiff motion
-            modules, our or other diffusers folders, and LoRA files. Together they make one checkpoint: a part that
-            several hold comes from the last, a LoRA is merged into the base before it.
-        destination: a name ending in `.safetensors`, `.ckpt`, `.pth`, `.th` gives a single file with the original
-            keys; any other name a folder of ours.
-        dtype: "float32", "float16" or "bfloat16"; None keeps what the sources have.
-        lora_scale: strength of every LoRA.
-        overwrite: replace an existing destination.
-
-    Raises:
-        UserError: anything wrong with a source, or a destination that exists. Nothing is left half-written.
-    """
-    paths = [Path(s) for s in ([sources] if isinstance(sources, str | Path) else sources)]
-    destination = Path(destination)
-    if destination.exists() and not overwrite:
-        raise UserError(f"{destination}: exists already; choose another name or pass --overwrite")
-    if dtype is not None and dtype not in DTYPES:
-        raise UserError(f"unknown dtype {dtype!r}: choose one of {', '.join(DTYPES)}")
-    parts, copied, settings = _gather(paths, lora_scale)
-    if dtype is not None:
-        for module in parts.present().values():
-            module.to(DTYPES[dtype])
-    _check_disk(parts, destination)
-    made_from = ", ".join(path.name for path in paths)
-    try:
-        if destination.suffix.lower() in WEIGHT_SUFFIXES:
-            write_state_dict(export_original(parts), destination, made_from)
-        else:
-            with replacing_model(destination) as fresh:
-                write_folder(parts, fresh, copied, made_from, settings)
-    except OSError as error:
-        raise UserError(f"{destination}: cannot be written ({error.strerror}); choose another place") from error
-    return destination
-
-
-def _gather(paths: Sequence[Path], lora_scale: float) -> tuple[Parts, dict[str, Path], ModelSettings]:
-    """All sources as one set of parts, the folders that are copied as they are (tokenizer, scheduler), and the settings
-    of the last folder that has some."""
-    parts, settings = Parts(), ModelSettings()
-    copied: dict[str, Path] = {}
-    for path in paths:
-        if path.is_dir():
-            found = read_folder(path)
-            copied |= {name: path / name for name in COPIED if (path / name).is_dir()}
-            settings = read_settings(path) if is_our_folder(path) else settings
-        else:
-            state = read_state_dict(path)
-            if any(keys.LORA.match(key) for key in state):
-                if parts.unet is None:
-                    raise UserError(f"{path}: a LoRA needs its base; name the base before it")
-                merge_lora(parts.unet, parts.text_encoder, state, lora_scale, str(path))
-                continue
-            found = components_of(state, str(path))
-        # Dead keys of several files do not add up to those of one: with more than one, they are made anew.
-        parts = dataclasses.replace(parts, **found.present(), unused=None if parts.present() else found.unused)
-    if not parts.present():
-        raise UserError("no source given: name at least one checkpoint")
-    check_fit(parts.present(), " + ".join(path.name for path in paths))
-    return parts, copied, settings
-
-
-def _check_disk(parts: Parts, destination: Path) -> None:
-    needed = sum(tensor_bytes(module.state_dict()) for module in parts.present().values())
-    standing = next(parent for parent in destination.absolute().parents if parent.exists())
-    free = shutil.disk_usage(standing).free
-    if needed > free:
-        raise UserError(f"{destination}: needs {needed / GIB:.1f} GiB of disk, {free / GIB:.1f} GiB are free")
-
-
-# ---- folders ---------------------------------------------------------------------------------------------------
-
-
 def write_folder(
-    parts: Parts, folder: Path, copied: Mapping[str, Path], made_from: str, settings: ModelSettings | None = None
+    parts: Parts,
+    folder: Path,
+    copied: Mapping[str, Path],
+    made_from: str,
+    settings: ModelSettings | None = None,
+    ignored: Sequence[str] = (),
 ) -> None:
-    """Sub-folders in diffusers' layout and the index that names them."""
+    """Sub-folders in diffusers' layout and the index that names them; `ignored` as in `write_index`."""
     for name, module in parts.present().items():
-        module.save_pretrained(folder / name)  # type: ignore[operator]
+        save_part(module, folder / name)
     for name, source in copied.items():
         shutil.copytree(source, folder / name)
     if "scheduler" not in copied:
         make_scheduler("ddim").save_pretrained(folder / "scheduler")
-    write_index(folder, settings or ModelSettings(), made_from)
+    write_index(folder, settings or ModelSettings(), made_from, ignored)
 
 
-def read_folder(folder: Path) -> Parts:
+def save_part(module: Any, folder: Path) -> None:
+    """One network in its library's layout; transformers' own saving prints a bar."""
+    if not isinstance(module, CLIPTextModel):
+        module.save_pretrained(folder)
+        return
+    module.config.architectures = [type(module).__name__]
+    module.config.save_pretrained(folder)
+    state = {name: value.contiguous() for name, value in module.state_dict().items()}
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def read_folder(folder: Path, ignored: Ignored | None = None, variant: str | None = None) -> Parts:
     """Our folders, stock Stable Diffusion 1.5 pipelines, or the folder of a single network (a MotionAdapter, say)."""
     if (folder / "config.json").is_file():
         kind = read_json(folder / "config.json").get("_class_name")
         part = next((name for name, (_, cls, _) in PARTS.items() if cls == kind), None)
         if part is None:
             raise UserError(f"{folder}: holds a {kind}; expected {', '.join(sorted({p[1] for p in PARTS.values()}))}")
-        single: dict[str, Any] = {part: read_part(part, folder)}
+        single: dict[str, Any] = {part: read_part(part, folder, ignored, variant)}
         return Parts(**single)
     if not (folder / INDEX).is_file():
         raise UserError(f"{folder}: no {INDEX}, so no diffusers folder; name a weight file or such a folder")
-    found: dict[str, Any] = {
-        part: read_part(part, home) for part, home in part_folders(folder).items() if part in PARTS
-    }
+    homes = part_folders(folder)
+    check_variant(homes.values(), variant)
+    found: dict[str, Any] = {part: read_part(part, homes[part], ignored, variant) for part in PARTS if part in homes}
     if not found:
         raise UserError(f"{folder}: its {INDEX} stands alone; download the whole folder")
     check_fit(found, str(folder))
@@ -172,13 +102,22 @@ def part_folders(folder: Path) -> dict[str, Path]:
     return {part: found[0] for part, found in homes.items() if found}
 
 
-def read_part(part: str, folder: Path) -> nn.Module:
-    """One network in its file's dtype, strictly."""
+def check_variant(homes: Iterable[Path], variant: str | None) -> None:
+    """UserError, in diffusers' words, where no part has weights named for `variant`."""
+    if variant is not None and not any(list(home.glob(f"*.{variant}.*")) for home in homes):
+        raise UserError(
+            f"You are trying to load the model files of the `variant={variant}`, but no such modeling files are "
+            "available: leave the variant out"
+        )
+
+
+def read_part(part: str, folder: Path, ignored: Ignored | None = None, variant: str | None = None) -> nn.Module:
+    """One network in its file's dtype, strictly; files named for `variant` are preferred."""
+    config = read_json(folder / "config.json")
     if part == "text_encoder":
-        return _read_text(folder)
+        return _read_text(folder, config, ignored, variant)
     library, name, _ = PARTS[part]
     assert library == "diffusers"
-    config = read_json(folder / "config.json")
     found = str(config.get("_class_name"))
     home, cls = OWN_CLASSES.get(found, (part, getattr(diffusers, name)))
     if home != part or found not in (name, *OWN_CLASSES):
@@ -186,23 +125,32 @@ def read_part(part: str, folder: Path) -> nn.Module:
     network = empty(lambda: cls.from_config(config))
     if part in ("unet", "appearance"):
         check_base(network, str(folder))
-    weights = _read_weights(folder)
+    weights = _read_weights(folder, variant)
+    names = {modern_attention(key): key for key in weights}
     modules = {child: child for child, _ in network.named_children()}
-    return fill(network, weights, modules, str(folder))
+    origin = Origin(str(folder), names, ignored or Ignored())
+    return fill(network, {name: weights[key] for name, key in names.items()}, modules, origin)
 
 
-def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
-    for name in WEIGHT_NAMES:
-        for path in (folder / f"{name}.safetensors.index.json", folder / f"{name}.bin.index.json"):
-            if path.is_file():
-                shards = sorted(set(read_json(path).get("weight_map", {}).values()))
-                if any(Path(shard).name != shard for shard in shards):
-                    raise UserError(f"{path}: names files outside its folder; download it again")
-                return {k: v for shard in shards for k, v in _checked(folder / shard).items()}
-        for suffix in (".safetensors", ".fp16.safetensors", ".bin"):
-            if (folder / (name + suffix)).is_file():
-                return _checked(folder / (name + suffix))
+def _read_weights(folder: Path, variant: str | None = None) -> dict[str, torch.Tensor]:
+    """All weights of one network, in one file or several; those of `variant` first, as diffusers names them."""
+    for infix in (f".{variant}", "") if variant else ("",):
+        for name in WEIGHT_NAMES:
+            for suffix in (".safetensors", ".bin"):
+                index = folder / f"{name}{suffix}.index{infix}.json"
+                if index.is_file():
+                    return _read_shards(index)
+            for suffix in (".safetensors", ".fp16.safetensors", ".bin"):
+                if (folder / (name + infix + suffix)).is_file():
+                    return _checked(folder / (name + infix + suffix))
     raise UserError(f"{folder}: no weights (diffusion_pytorch_model.safetensors); download the whole folder")
+
+
+def _read_shards(index: Path) -> dict[str, torch.Tensor]:
+    shards = sorted(set(read_json(index).get("weight_map", {}).values()))
+    if any(Path(shard).name != shard for shard in shards):
+        raise UserError(f"{index}: names files outside its folder; download it again")
+    return {key: value for shard in shards for key, value in _checked(index.parent / shard).items()}
 
 
 def _checked(path: Path) -> dict[str, torch.Tensor]:
@@ -212,13 +160,23 @@ def _checked(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def _read_text(folder: Path) -> nn.Module:
-    """transformers renames old keys itself, so it loads its own tower; the file is read once before, for its faults."""
-    _read_weights(folder)
-    network, report = CLIPTextModel.from_pretrained(
-        folder, dtype="auto", local_files_only=True, output_loading_info=True
-    )
-    if report["missing_keys"]:
-        raise UserError(f"{folder}: {sorted(report['missing_keys'])[0]} is missing; download the whole folder")
-    assert isinstance(network, nn.Module)
-    return network.eval()
+def _read_text(
+    folder: Path, config: Mapping[str, Any], ignored: Ignored | None, variant: str | None = None
+) -> nn.Module:
+    """CLIP's text tower, nested under `text_model` in the file or not; its pooled head and numbers are dead."""
+    network = empty(lambda: CLIPTextModel(CLIPTextConfig.from_dict(_text_settings(config, folder))))
+    weights = {key: value for key, value in _read_weights(folder, variant).items() if not _DEAD_TEXT.fullmatch(key)}
+    tower = {key.removeprefix("text_model."): key for key in weights}
+    origin = Origin(str(folder), tower, ignored or Ignored())
+    return fill(network, {name: weights[key] for name, key in tower.items()}, text_table(network), origin)
+
+
+_DEAD_TEXT = re.compile(r"(text_model\.)?embeddings\.position_ids|text_projection\.weight|logit_scale")
+
+
+def _text_settings(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The text tower's settings, out of those of a whole CLIP too."""
+    settings = config.get("text_config", config)
+    if not isinstance(settings, dict) or "hidden_size" not in settings:
+        raise UserError(f"{folder}: its config.json is not CLIP's; expected a CLIPTextModel")
+    return settings

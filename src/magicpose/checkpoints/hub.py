@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
+from magicpose.acceleration.capacity import free_bytes
 from magicpose.errors import UserError
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -28,7 +30,23 @@ EMBEDDED = {
 }
 
 
-def find_model(source: str) -> Path:
+@dataclass(frozen=True)
+class HubOptions:
+    """How to download from the hub; names and meanings are those of every library of Hugging Face."""
+
+    revision: str | None = None
+    cache_dir: str | Path | None = None
+    local_files_only: bool = False
+    token: str | bool | None = None
+    force_download: bool = False
+
+    @classmethod
+    def taken_from(cls, arguments: dict[str, Any]) -> HubOptions:
+        """Those among `arguments`, which loses them."""
+        return cls(**{each.name: arguments.pop(each.name) for each in fields(cls) if each.name in arguments})
+
+
+def find_model(source: str, options: HubOptions | None = None) -> Path:
     """The folder of an embedded model's name, a folder's path, or a hub id (downloaded once, then cached)."""
     embedded = EMBEDDED.get(source)
     if embedded is not None:
@@ -43,7 +61,7 @@ def find_model(source: str) -> Path:
         raise UserError(
             f"unknown model {source!r}: choose {', '.join(EMBEDDED)}, a folder, or a Hugging Face id (owner/name)"
         )
-    return _download(source)
+    return _download(source, options or HubOptions())
 
 
 # what `animate` needs of a model: folders under any of these names -> what to say they are
@@ -58,13 +76,11 @@ _NEEDED = {
 
 def check_complete(folder: Path, name: str, available_bytes: int | None = None) -> None:
     """Raises UserError for a model that lacks a network, or is larger than the memory; reads no weights."""
-    import psutil
-
     for places, what in _NEEDED.items():
         if not any((folder / place).is_dir() for place in places):
             raise UserError(f"model {name} has no {what}: convert it together with one")
     needed = sum(file.stat().st_size for file in folder.glob("*/*.safetensors"))
-    free = psutil.virtual_memory().available if available_bytes is None else available_bytes
+    free = free_bytes() if available_bytes is None else available_bytes
     if needed > free:
         raise UserError(
             f"model {name} needs {needed / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free: "
@@ -72,12 +88,12 @@ def check_complete(folder: Path, name: str, available_bytes: int | None = None) 
         )
 
 
-def _download(hub_id: str) -> Path:
+def _download(hub_id: str, options: HubOptions) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=list(DOWNLOADED)))
+        return Path(snapshot_download(hub_id, allow_patterns=list(DOWNLOADED), **asdict(options)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise UserError(
             f"model {hub_id!r} is no folder here and cannot be fetched from huggingface.co "

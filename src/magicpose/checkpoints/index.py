@@ -8,7 +8,7 @@ arguments of `MagicPosePipeline`. Reading imports no torch.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -73,8 +73,11 @@ def read_schedule(folder: Path) -> dict[str, Any]:
     return check_schedule(read_json(path), path) if path.is_file() else dict(SD15_SCHEDULE)
 
 
-def write_index(folder: Path, settings: ModelSettings, made_from: str) -> None:
-    """Describes the part folders that stand in `folder` already; `made_from` says in words where they come from."""
+def write_index(folder: Path, settings: ModelSettings, made_from: str, ignored: Sequence[str] = ()) -> None:
+    """Describes the part folders that stand in `folder` already; `made_from` says in words where they come from.
+
+    `ignored`: keys of the sources that were left out because the user said so.
+    """
     index: dict[str, Any] = {
         "_class_name": PIPELINE,
         "_diffusers_version": version("diffusers"),
@@ -83,6 +86,8 @@ def write_index(folder: Path, settings: ModelSettings, made_from: str) -> None:
         **{part: _class_of(part, folder / part) for part in PARTS},
         **asdict(settings),
     }
+    if ignored:
+        index["_ignored_keys"] = list(ignored)
     (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 

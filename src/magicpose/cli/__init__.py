@@ -108,7 +108,14 @@ def _quiet_libraries() -> None:
 
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", MediaWarning)
-    warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
+    said: set[str] = set()  # a file may be opened several times
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        if str(message) not in said:
+            print(f"note: {message}", file=sys.stderr)
+        said.add(str(message))
+
+    warnings.showwarning = show
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "0" if sys.stderr.isatty() else "1")

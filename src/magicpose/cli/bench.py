@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 
 @dataclass(frozen=True)
 class Options:
     """What the command line takes; see docs/speed.md."""
 
-    output: Path = Path("bench")
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("bench")
     """folder for bench.json and bench.png"""
     size: int = 512
     """side of the frames in pixels"""
@@ -25,6 +28,8 @@ class Options:
     """turns of every mode; the best time of each part counts"""
     threads: int | None = None
     """CPU threads; default: torch's own choice"""
+    seed: int = 0
+    """of the random weights and inputs"""
     tiny: bool = False
     """a trial of the bench itself on tiny networks"""
     overwrite: bool = False
@@ -46,6 +51,7 @@ def run(options: Options) -> None:
         batch=options.batch,
         rounds=options.rounds,
         width="tiny" if options.tiny else "sd15",
+        seed=options.seed,
     )
     paths = output_paths(options.output, options.overwrite)
     result = run_bench(settings, lambda line: print(line, file=sys.stderr, flush=True))

@@ -25,13 +25,17 @@ class Options:
     """strength of every LoRA"""
     overwrite: bool = False
     """replace the output if it exists"""
+    ignore_unknown: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="KEY")] = ()
+    """a key that nothing knows, or a pattern ("*.extra"), to leave out; the output records it; may be repeated"""
 
 
 def run(options: Options) -> None:
-    from magicpose.checkpoints.folder import convert
-    from magicpose.errors import UserError
+    from magicpose.checkpoints.original.paths import check_paths
 
-    if not options.sources:
-        raise UserError("name at least one checkpoint to convert")
-    written = convert(options.sources, options.output, options.dtype, options.lora_scale, options.overwrite)
+    check_paths(options.sources, options.output, options.overwrite)
+    from magicpose.checkpoints.convert import convert
+
+    written = convert(
+        options.sources, options.output, options.dtype, options.lora_scale, options.overwrite, options.ignore_unknown
+    )
     print(f"{written} written", file=sys.stderr)

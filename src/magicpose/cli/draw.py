@@ -38,7 +38,8 @@ def run(options: Options) -> None:
     from magicpose.animation.drivers import DriverOptions, read_driver
     from magicpose.cli.arguments import parse_canvas, parse_person, parse_size
     from magicpose.cli.bars import Bars
-    from magicpose.pose.drawing.previews import draw_driver
+    from magicpose.errors import UserError
+    from magicpose.pose.drawing.previews import write_maps
 
     read = DriverOptions(
         fps=options.fps,
@@ -51,6 +52,9 @@ def run(options: Options) -> None:
     bars = Bars()
     with bars.stage("detect") as progress:
         driver = read_driver(options.driver, read, progress)
+    if driver.track is None:
+        raise UserError(f"{driver.name} has no keypoints to draw")
     with bars.stage("draw") as progress:
-        count = draw_driver(driver, options.output, parse_size(options.size), options.overwrite, progress)
+        size = parse_size(options.size)
+        count = write_maps(driver.track, driver.name, options.output, size, options.overwrite, progress)
     print(f"{options.output}: {count} pose maps", file=sys.stderr)

@@ -8,6 +8,7 @@ from magicpose.media.canvas import Canvas, Placement, parse_size
 from magicpose.media.decode import Frame
 from magicpose.media.files import MediaWarning, check_output
 from magicpose.media.formats import FORMATS
+from magicpose.media.frames import PICTURE_FPS, FrameSource, open_frames
 from magicpose.media.grid import contact_sheet, grid
 from magicpose.media.image import (
     IMAGE_SUFFIXES,
@@ -26,9 +27,11 @@ __all__ = [
     "FORMATS",
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
+    "PICTURE_FPS",
     "AudioSource",
     "Canvas",
     "Frame",
+    "FrameSource",
     "MediaWarning",
     "Placement",
     "VideoInfo",
@@ -39,6 +42,7 @@ __all__ = [
     "grid",
     "image_size",
     "list_images",
+    "open_frames",
     "parse_size",
     "probe",
     "read_image",

@@ -17,6 +17,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from magicpose.media.clock import Clock
 from magicpose.media.decode import sound_stream
 from magicpose.media.files import MediaWarning, PathLike, open_container
 from magicpose.media.formats import Container, Encoder
@@ -63,7 +64,7 @@ def add_sound(source: AudioSource, output: av.container.OutputContainer, form: C
     container = open_container(source.path)
     stream = sound_stream(container)
     assert stream is not None, "probe() has seen it"
-    packets = _readable(source, container.demux(stream))
+    packets = _readable(source, container.demux(stream), Clock(container, info.jumps))
     first = next((packet for packet in packets if packet.pts is not None), None)
     if first is None:
         _warn(source, "has a sound track without sound")
@@ -71,10 +72,9 @@ def add_sound(source: AudioSource, output: av.container.OutputContainer, form: C
         return None
     early = info.start - first.pts * first.time_base
     length = None if end is None else end - begin
-    track = _Track(
-        source, container, stream, itertools.chain([first], packets), info.start + begin, length, begin > _SEEK_FROM
-    )
-    if stream.codec_context.name in form.sound_copied and begin == 0 and early <= _PRIMING:
+    seek = begin > _SEEK_FROM and not info.jumps
+    track = _Track(source, container, stream, itertools.chain([first], packets), info.start + begin, length, seek)
+    if stream.codec_context.name in form.sound_copied and begin == 0 and early <= _PRIMING and not info.jumps:
         return _Copied(track, output)
     return _Recoded(track, output, form.sound)
 
@@ -207,10 +207,13 @@ class _Recoded:
                 continue
 
 
-def _readable(source: AudioSource, packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
-    """`packets` until the file cannot be read on."""
+def _readable(source: AudioSource, packets: Iterator[av.Packet], clock: Clock | None = None) -> Iterator[av.Packet]:
+    """`packets`, on `clock`, until the file cannot be read on."""
     try:
-        yield from packets
+        for packet in packets:
+            if clock is not None:
+                clock.place(packet)
+            yield packet
     except av.FFmpegError:
         _warn(source, "has damaged sound; the rest of it is silent")
 

@@ -82,6 +82,12 @@ def check_output(path: PathLike, overwrite: bool = False) -> Path:
     return path
 
 
+def stamp_of(path: Path) -> tuple[int, int]:
+    """Changes when the content of a file does: for what is remembered of it within one run."""
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
+
+
 def frame_name(index: int) -> str:
     """The name of frame `index` in a folder of frames, counted from 0."""
     return f"{index:06d}.png"

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from magicpose.errors import UserError
 from magicpose.networks.attend import attend_in_slices, train_in_slices
 
 
@@ -28,8 +29,8 @@ class KeysValues(NamedTuple):
     values: Tensor
 
 
-class Match(NamedTuple):
-    """What decides where a layer looks in the reference: [B, T, heads * d], [B, R, heads * d], and how many heads."""
+class QueryKey(NamedTuple):
+    """Queries of the image and keys of the reference in one layer, [B, T, heads * d] and [B, R, heads * d]; `heads`."""
 
     query: Tensor
     key: Tensor
@@ -66,7 +67,7 @@ class MultiSourceAttention:
         temb: Tensor | None = None,
         record: MutableMapping[str, Tensor] | None = None,
         bank: ReferenceBank | None = None,
-        probe: MutableMapping[str, Match] | None = None,
+        probe: MutableMapping[str, QueryKey] | None = None,
     ) -> Tensor:
         """`hidden_states` [B, T, C] -> [B, T, C].
 
@@ -87,7 +88,7 @@ class MultiSourceAttention:
             entry = bank[self.name]
             reference = project(attn, entry.to(sources.dtype)) if isinstance(entry, Tensor) else entry
             if probe is not None:
-                probe[self.name] = Match(query, reference.keys, attn.heads)
+                probe[self.name] = QueryKey(query, reference.keys, attn.heads)
             # One bank serves every frame of a clip: [1 or B, R, C] -> [B, T+R, C].
             key, value = (
                 torch.cat([own, added.expand(len(own), -1, -1)], dim=1)
@@ -153,3 +154,14 @@ def use_multi_source_attention(unet: Any) -> dict[str, Any]:
     layers = {processor: processor.removesuffix(".processor") for processor in before}
     unet.set_attn_processor({p: MultiSourceAttention(name, last=name == last) for p, name in layers.items()})
     return before
+
+
+def check_attention(network: Any, name: str) -> None:
+    """UserError, calling the network `name`, if an attention layer has another processor than ours; None passes."""
+    for processor in {} if network is None else network.attn_processors.values():
+        if not isinstance(processor, MultiSourceAttention):
+            raise UserError(
+                f"the {name} has {type(processor).__name__} in the place of our attention processor, which would lose "
+                "the reference (attention slicing, fused projections, set_attn_processor and detach do that): "
+                "call attach() to put it back"
+            )

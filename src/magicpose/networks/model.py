@@ -9,9 +9,19 @@ from typing import Any
 from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 
+from magicpose.errors import UserError
 from magicpose.networks.appearance import AppearanceControl
-from magicpose.networks.attention import KeysValues, Match, ReferenceBank, project_bank, use_multi_source_attention
+from magicpose.networks.attention import (
+    KeysValues,
+    MultiSourceAttention,
+    QueryKey,
+    ReferenceBank,
+    check_attention,
+    project_bank,
+    use_multi_source_attention,
+)
 
+_MOVE = "move the pipeline, not one of its networks: pipe.to(device, dtype)"
 PoseResiduals = tuple[list[Tensor], Tensor]  # ControlNet's additions to the skips and to the middle
 
 
@@ -47,10 +57,40 @@ class MagicPoseModel(nn.Module):
         if pose_controlnet is not None:
             use_multi_source_attention(pose_controlnet)  # plain attention there; one text for all frames works
 
+    def parts(self) -> tuple[Any, Any, Any, Any]:
+        """UNet, appearance branch, ControlNet and motion adapter, as plain diffusers networks; absent ones are None."""
+        appearance = None if self.appearance is None else self.appearance.unet
+        return self.unet, appearance, self.pose_controlnet, getattr(self.motion, "adapter", None)
+
     def detach(self) -> UNet2DConditionModel:
-        """Gives the UNet back as it was: same processors, same weights."""
+        """Gives the UNet back as it was: same processors, same weights; `attach` takes it again."""
         self.unet.set_attn_processor(self._stock_processors)
         return self.unet
+
+    def attach(self) -> None:
+        """Puts our attention processors back, in all networks, after `detach` or after somebody replaced them."""
+        found = use_multi_source_attention(self.unet)
+        if not any(isinstance(processor, MultiSourceAttention) for processor in found.values()):
+            self._stock_processors = found
+        for network in self.parts()[1:3]:
+            if network is not None:
+                use_multi_source_attention(network)
+
+    def check_ready(self) -> None:
+        """UserError where a run would lose the reference, or end deep inside: checked before every run.
+
+        Somebody who shares the networks may have given them other attention processors, or moved some of them.
+        """
+        unet, *others = self.parts()
+        for network, name in zip((unet, *others[:2]), ("UNet", "appearance branch", "pose ControlNet"), strict=True):
+            check_attention(network, name)
+        for network, name in zip(others, ("appearance branch", "pose ControlNet", "motion modules"), strict=True):
+            if network is None:
+                continue
+            if network.dtype != unet.dtype:
+                raise UserError(f"the {name} is in {network.dtype}, the UNet in {unet.dtype}: {_MOVE}")
+            if network.device != unet.device and not (_is_hooked(network) or _is_hooked(unet)):
+                raise UserError(f"the {name} is on {network.device}, the UNet on {unet.device}: {_MOVE}")
 
     @property
     def hint_unshuffle(self) -> int:
@@ -95,7 +135,7 @@ class MagicPoseModel(nn.Module):
         context: Tensor,
         bank: ReferenceBank | None = None,
         pose: Tensor | None = None,
-        probe: MutableMapping[str, Match] | None = None,
+        probe: MutableMapping[str, QueryKey] | None = None,
     ) -> Tensor:
         """Predicts the noise (or v) in `latents` [B, 4, h, w].
 
@@ -114,7 +154,7 @@ class MagicPoseModel(nn.Module):
         context: Tensor,
         bank: ReferenceBank | None = None,
         residuals: PoseResiduals | None = None,
-        probe: MutableMapping[str, Match] | None = None,
+        probe: MutableMapping[str, QueryKey] | None = None,
     ) -> Tensor:
         """The UNet with whatever conditions are given; the part of `forward` that runs once per step and frame.
 
@@ -132,6 +172,11 @@ class MagicPoseModel(nn.Module):
             return_dict=False,
         )[0]
         return noise
+
+
+def _is_hooked(network: nn.Module) -> bool:
+    """Whether weights wait elsewhere and travel with every call (offloading of accelerate's or diffusers' kind)."""
+    return any(hasattr(module, "_hf_hook") or hasattr(module, "_diffusers_hook") for module in network.modules())
 
 
 def embedded_controlnet(

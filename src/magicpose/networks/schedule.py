@@ -92,6 +92,12 @@ def check_schedule(schedule: Mapping[str, Any], source: Path | str) -> dict[str,
     return SD15_SCHEDULE | known
 
 
+def check_temperature(temperature: float) -> None:
+    """UserError where no start noise can be scaled by it."""
+    if not 0 <= temperature < float("inf"):
+        raise UserError(f"the temperature must be 0 or more, not {temperature:g}: 1 is the paper's")
+
+
 @dataclass(frozen=True)
 class NoiseSchedule:
     """The forward process q(x_t | x_0) = N(sqrt(a_t) x_0, (1 - a_t) I), and what the network predicts of it.

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from magicpose.pose.keypoints import N_FACE, N_HAND, Points, Pose, PoseTrack
 
@@ -28,7 +29,7 @@ def mask_parts(
     Body points stay. Of a track a part is hidden in every frame or in none. Always draws three numbers from
     `rng`, so the stream of random numbers does not depend on the outcome.
     """
-    drawn = rng.random(3) < (hand_prob, hand_prob, face_prob)
+    drawn = draw_hidden(rng, 1, face_prob, hand_prob)[0]
     hidden: dict[str, Points] = {
         name: np.zeros((count, 3), np.float32)
         for name, count, hide in zip(("left_hand", "right_hand", "face"), (N_HAND, N_HAND, N_FACE), drawn)
@@ -37,6 +38,12 @@ def mask_parts(
     if isinstance(pose, PoseTrack):
         return replace(pose, poses=tuple(replace(each, **hidden) for each in pose))
     return replace(pose, **hidden)
+
+
+def draw_hidden(rng: np.random.Generator, count: int, face_prob: float, hand_prob: float) -> NDArray[np.bool_]:
+    """Which parts of `count` poses `mask_parts` would hide: [count, 3], left hand, right hand, face."""
+    hidden: NDArray[np.bool_] = rng.random((count, 3)) < (hand_prob, hand_prob, face_prob)
+    return hidden
 
 
 def mirrored(pose: PoseOrTrack, width_px: float) -> PoseOrTrack:

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from magicpose.errors import UserError
+from magicpose.files import replacing_folder
 
 KEEP = 2
 
@@ -30,24 +32,19 @@ def save_checkpoint(
     state: dict[str, Any],
 ) -> Path:
     """Writes `step-<step>` atomically and removes all but the newest two."""
-    folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"step-{step:06d}"
-    draft = folder / f".{final.name}.part"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
+    for leftover in folder.glob(".step-*.part"):  # of a process that was killed while it wrote
+        shutil.rmtree(leftover, ignore_errors=True)
     try:
-        save_file({name: tensor.contiguous() for name, tensor in model.items()}, draft / "model.safetensors")
-        save_file({name: tensor.contiguous() for name, tensor in ema.items()}, draft / "ema.safetensors")
-        torch.save(optimizer, draft / "optimizer.pt")
-        (draft / "state.json").write_text(json.dumps({"step": step, **state}, indent=1))
-    except OSError as error:
-        shutil.rmtree(draft, ignore_errors=True)
+        with replacing_folder(final) as draft:
+            save_file({name: tensor.contiguous() for name, tensor in model.items()}, draft / "model.safetensors")
+            save_file({name: tensor.contiguous() for name, tensor in ema.items()}, draft / "ema.safetensors")
+            torch.save(optimizer, draft / "optimizer.pt")
+            (draft / "state.json").write_text(json.dumps({"step": step, **state}, indent=1))
+    except (OSError, SafetensorError, RuntimeError) as error:  # by the three writers, where the disk is full
         raise UserError(
             f"cannot write a checkpoint to {folder}: {error}; earlier ones are kept, run again to go on"
-        ) from None
-    if final.exists():
-        shutil.rmtree(final)
-    draft.rename(final)
+        ) from error
     for old in sorted(folder.glob("step-*"))[:-KEEP]:
         shutil.rmtree(old)
     return final

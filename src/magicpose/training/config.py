@@ -22,6 +22,8 @@ class DataConfig:
     validation: Path = Path("data/validation")
     size_px: int = 128
     """Side of the square crop that reference, target and pose map share."""
+    latents: Path | None = None
+    """Folder in which encoded frames are kept; null: with the clips."""
     flip: bool = True
     """Mirror half of the training pictures (autoencoder only)."""
 
@@ -32,6 +34,9 @@ class BatchConfig:
 
     clips: int = 6
     targets: int = 4
+    accumulate: int = 1
+    """A step sums the gradients of so many batches before it moves the weights: as one large batch, in the memory of a
+    small one."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +79,10 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class ConditionConfig:
-    """What the denoiser is told, and how often it is not."""
+    """How often the denoiser is given its conditions."""
 
     drop: float = 0.15
-    """Share of steps without reference and pose: the plain UNet, told a caption (joint stage)."""
+    """Share of steps without reference and pose: the plain UNet, which may be given a caption (joint stage)."""
     caption: float = 0.7
     """In those steps: share of steps with the clip's caption; the rest see the empty prompt."""
     face_mask: float = 0.2
@@ -135,6 +140,8 @@ class TrainConfig:
     """The step from which the networks run rounded."""
     precision: Literal["bf16", "no"] = "bf16"
     """Mixed precision of the forward pass (autocast); weights stay float32."""
+    gradient_checkpointing: bool = False
+    """Activations are computed again in the backward pass: a third more time, a fraction of the memory."""
     compile: bool = False
     """torch.compile each network; minutes before the first step, worth it in runs of hours."""
     log_steps: int = 50
@@ -143,6 +150,16 @@ class TrainConfig:
     validation_clips: int = 8
     sampling_steps: int = 20
     guidance_scales: tuple[float, ...] = (1.0, 2.0)
+
+
+def check_counts(config: TrainConfig) -> None:
+    """UserError for a setting that must be at least 1 and is not."""
+    names = ("steps", "log_steps", "validation_steps", "validation_clips", "sampling_steps")
+    counts = {name: getattr(config, name) for name in names}
+    counts |= {f"batch.{name}": value for name, value in dataclasses.asdict(config.batch).items()}
+    for name, value in {**counts, "data.size_px": config.data.size_px}.items():
+        if value < 1:
+            raise UserError(f"{name} must be at least 1, not {value}")
 
 
 def load_config(path: Path | str, overrides: Mapping[str, Any] | None = None) -> TrainConfig:

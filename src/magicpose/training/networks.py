@@ -196,7 +196,8 @@ def export_networks(networks: Networks, folder: Path, config: TrainConfig, steps
     if networks.tokenizer is not None:
         networks.tokenizer.save_pretrained(folder / "tokenizer")
     if networks.scheduler is not None:
-        networks.scheduler.save_pretrained(folder / "scheduler")
+        solver = make_scheduler(networks.settings.solver or "ddim", networks.scheduler.config)
+        solver.save_pretrained(folder / "scheduler")
     how = {"stage": config.stage, "steps": steps}
     parts = (*STAGES[config.stage].trains, *(("appearance",) if networks.tied else ()))
     trained: dict[str, Any] = {**networks.settings.trained, **dict.fromkeys(parts, how)}

@@ -1,10 +1,11 @@
-"""The stages as a table: what each trains, what it is told, and where its parts come from."""
+"""The stages as a table: what each trains, its conditions, and where its parts come from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+Kind = Literal["autoencoder", "denoiser"]
 Part = Literal["vae", "text_encoder", "unet", "appearance", "pose_controlnet"]
 PARTS: tuple[Part, ...] = ("vae", "text_encoder", "unet", "appearance", "pose_controlnet")
 
@@ -13,7 +14,8 @@ PARTS: tuple[Part, ...] = ("vae", "text_encoder", "unet", "appearance", "pose_co
 class Stage:
     """One row.
 
-    Args:
+    Attributes:
+        about: for people.
         trains: parts that get gradients.
         uses: parts the forward pass needs, frozen unless trained.
         fresh: parts that start anew even if `init` has them: from nothing (`vae`, `unet`, `text_encoder`), or
@@ -24,6 +26,8 @@ class Stage:
         drops: the share `conditions.drop` of steps has neither reference nor pose.
         captions: steps without conditions may be told the caption.
         masks: faces and hands are randomly left out of the pose maps.
+        frames: the targets of a clip are any of its frames, or consecutive ones (for motion modules).
+        kind: the row of `magicpose.training.tasks.TASKS` that trains it.
     """
 
     about: str
@@ -36,12 +40,14 @@ class Stage:
     drops: bool = False
     captions: bool = False
     masks: bool = False
+    frames: Literal["any", "consecutive"] = "any"
+    kind: Kind = "denoiser"
 
 
 _FROZEN: tuple[Part, ...] = ("vae", "text_encoder", "unet")
 
 STAGES: dict[str, Stage] = {
-    "vae": Stage("the autoencoder of the embedded model", trains=("vae",), uses=("vae",)),
+    "vae": Stage("the autoencoder of the embedded model", trains=("vae",), uses=("vae",), kind="autoencoder"),
     "joint": Stage(
         "the embedded model's prior: UNet (also as appearance branch) and ControlNet together",
         trains=("text_encoder", "unet", "pose_controlnet"),

@@ -24,7 +24,7 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 
 
 def error(actual: Tensor, wanted: Tensor) -> float:
-    return float((actual.double() - wanted.double()).norm() / wanted.double().norm())
+    return float(((actual.double() - wanted.double()).norm() / wanted.double().norm()).detach())
 
 
 def small_network() -> nn.Sequential:

@@ -8,8 +8,7 @@ import torch
 from PIL import Image
 
 from magicpose.animation.latent_preview import LatentPreview, contact_sheet
-from magicpose.networks.schedule import make_scheduler
-from magicpose.sampling import clean_estimate
+from magicpose.networks.schedule import NoiseSchedule, make_scheduler
 
 
 def test_a_linear_autoencoder_is_seen_through() -> None:
@@ -39,4 +38,4 @@ def test_the_estimate_of_a_right_prediction_is_right(kind: str) -> None:
     clean, noise, t = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8), torch.tensor(601)
     noisy = scheduler.add_noise(clean, noise, t[None])
     truth = noise if kind == "epsilon" else scheduler.get_velocity(clean, noise, t[None])
-    torch.testing.assert_close(clean_estimate(scheduler, noisy, truth, t), clean, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(NoiseSchedule.of(scheduler).clean(noisy, truth, t), clean, rtol=1e-3, atol=1e-4)

@@ -11,10 +11,10 @@ import diffusers
 import pytest
 from PIL import Image
 
-from magicpose.animation import AnimateOptions, animate
-from magicpose.animation.drivers import DriverOptions
+from magicpose.animation.options import AnimateOptions, DriverOptions
 from magicpose.animation.presets import PRESETS, choose_preset
-from magicpose.checkpoints.folder import convert
+from magicpose.animation.run import animate
+from magicpose.checkpoints.convert import convert
 from magicpose.checkpoints.hub import EMBEDDED
 from magicpose.checkpoints.index import PARTS, ModelSettings, read_schedule, read_settings, write_index
 from magicpose.errors import UserError

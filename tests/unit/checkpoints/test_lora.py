@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from tiny_originals import parts
 from torch import Tensor
 
-from magicpose.checkpoints.folder import convert
+from magicpose.checkpoints.convert import convert
 from magicpose.checkpoints.original.export import export_original
 from magicpose.checkpoints.original.lora import lora_loader
 from magicpose.checkpoints.original.weight_files import read_state_dict

@@ -15,8 +15,9 @@ from torch import Tensor
 from magicpose.errors import UserError
 from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.motion import MotionModules
-from magicpose.sampling import FramePlan, SamplerOptions, frame_groups, sample
-from magicpose.windows import RingWindows
+from magicpose.sampling.loop import sample
+from magicpose.sampling.options import SamplerOptions
+from magicpose.sampling.windows import FramePlan, RingWindows, frame_groups
 
 
 @pytest.fixture

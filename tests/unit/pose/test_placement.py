@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from magicpose.pose.retargeting.placement import NECK, expected, shift, weighed
+from magicpose.pose.retargeting.placement import NECK, expected, shift, shrunk
 from magicpose.pose.retargeting.proportions import HIP_CENTRE
 
 Floats = NDArray[np.float64]
@@ -61,11 +61,11 @@ def test_one_frame_and_very_many_frames_are_enough() -> None:
 
 def test_what_is_within_the_doubt_hardly_moves_and_what_is_beyond_moves_all_the_way() -> None:
     doubt = np.array([0.02, 0.004])
-    steps = [float(weighed(np.array([apart, 0.0]), doubt)[0]) for apart in (0, 0.05, 0.1, 0.3, 1, 3, 10)]
+    steps = [float(shrunk(np.array([apart, 0.0]), doubt)[0]) for apart in (0, 0.05, 0.1, 0.3, 1, 3, 10)]
     assert steps[0] == 0 and steps[1] < 0.01 and steps[4] > 0.9 and steps[5] > 2.98 and steps[6] > 9.9
     assert steps == sorted(steps)
-    assert weighed(np.array([0.1, 0.0]), doubt, size=4.0)[0] > 3 * steps[2]  # so much larger is another camera
-    np.testing.assert_allclose(weighed(np.array([-1.0, 0.4]), doubt), -weighed(np.array([1.0, -0.4]), doubt))
+    assert shrunk(np.array([0.1, 0.0]), doubt, size=4.0)[0] > 3 * steps[2]  # so much larger is another camera
+    np.testing.assert_allclose(shrunk(np.array([-1.0, 0.4]), doubt), -shrunk(np.array([1.0, -0.4]), doubt))
 
 
 def test_necks_of_two_sizes_share_their_base() -> None:

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from magicpose.errors import UserError
-from magicpose.networks.attention import Match
+from magicpose.networks.attention import QueryKey
 from magicpose.training.config import TrainConfig, build
-from magicpose.training.correspondence import _coarser, correspondence_loss, matches
+from magicpose.training.correspondence import _coarser, correspondence_loss, matching_cells
 from magicpose.training.loop import train
 from training_clips import settings, write_clips
 
@@ -21,7 +21,7 @@ def test_a_patch_that_moved_is_found_where_it_was() -> None:
     reference[1:4, 2:4] = patch
     target = np.full((8, 8, 3), np.nan, np.float32)
     target[4:7, 5:7] = patch + 0.001
-    found = matches(target, reference, 4)
+    found = matching_cells(target, reference, 4)
     assert found.shape == (16, 4)
     expected = np.full((8, 8), -1)
     expected[4:7, 5:7] = [[0 * 4 + 1, 0 * 4 + 1], [1 * 4 + 1, 1 * 4 + 1], [1 * 4 + 1, 1 * 4 + 1]]
@@ -34,15 +34,15 @@ def test_what_the_reference_does_not_show_has_no_match() -> None:
     reference, target = np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 3), np.float32)
     target[0, 0] = 0.05
     target[3, 3] = np.nan
-    found = matches(target, reference, 4)
+    found = matching_cells(target, reference, 4)
     assert found[0] == -1 and found[15] == -1 and (found[1:15] >= 0).all()
-    assert (matches(target, np.full_like(reference, np.nan), 4) == -1).all()
+    assert (matching_cells(target, np.full_like(reference, np.nan), 4) == -1).all()
 
 
 def test_places_that_do_not_fit_the_latents_are_refused() -> None:
     places = np.zeros((6, 6, 3), np.float32)
     with pytest.raises(UserError, match="6x6 places do not fit 4x4 latents"):
-        matches(places, places, 4)
+        matching_cells(places, places, 4)
 
 
 def test_coarser_grids_hold_the_same_votes() -> None:
@@ -60,8 +60,8 @@ def test_the_loss_is_small_where_one_head_looks_at_the_right_cell() -> None:
     wrong = torch.eye(4)[None, [0, 0, 1, 2]] * 20
 
     def loss(query: torch.Tensor, layer: str = "up_blocks.0.attn1") -> float:
-        two_heads = Match(torch.cat([query, torch.zeros_like(query)], -1), torch.cat([key, key], -1), 2)
-        return float(correspondence_loss({layer: two_heads, "mid_block.attn1": Match(wrong, key, 1)}, wanted))
+        two_heads = QueryKey(torch.cat([query, torch.zeros_like(query)], -1), torch.cat([key, key], -1), 2)
+        return float(correspondence_loss({layer: two_heads, "mid_block.attn1": QueryKey(wrong, key, 1)}, wanted))
 
     # the second head spreads its look over four cells: (1 + 1/4) / 2
     assert loss(right) == pytest.approx(-np.log(0.625), abs=1e-3)

@@ -1,3 +1,5 @@
+"""Batches: what a plan names, gathered from memory and disk."""
+
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,8 @@ from magicpose.pose.drawing.draw import draw_pose
 from magicpose.pose.keypoints import LEFT_HAND, RIGHT_HAND, Pose
 from magicpose.training.config import TrainConfig, build
 from magicpose.training.data import find_clips
-from magicpose.training.data.batches import LatentClips, image_batch, latent_batch
+from magicpose.training.data.batches import LatentBatch, LatentClips, draw_maps, gather_images, gather_latents
+from magicpose.training.data.plan import ImagePlan, plan_images, plan_latents
 from magicpose.training.data.prefetch import prefetch
 from magicpose.training.data.square import Square
 from magicpose.training.stages import STAGES
@@ -35,36 +38,58 @@ def latent_clips(data: Path) -> LatentClips:
         torch.tensor([[100.0 * c + f for f in range(len(clip.frames))]]).reshape(-1, 1, 1, 1).expand(-1, 2, 4, 4)
         for c, clip in enumerate(clips)
     ]
-    return LatentClips(clips, [each.half() for each in latents], 64)
+    return LatentClips(clips, [each.half() for each in latents], 32, 64)
 
 
-def test_a_batch_is_a_function_of_seed_step_and_rank(data: Path) -> None:
-    config, clips = config_for(data), latent_clips(data)
-    same, again = (latent_batch(clips, STAGES["pose"], config, 5, 0) for _ in range(2))
-    for name, value in vars(same).items():
-        if isinstance(value, torch.Tensor):
-            assert torch.equal(value, getattr(again, name)), name
-    others = [latent_batch(clips, STAGES["pose"], config, *where) for where in ((6, 0), (5, 1))]
-    assert all(not torch.equal(other.noise, same.noise) for other in others)
-    assert torch.equal(
-        image_batch(find_clips(data), config, 3, 0).images, image_batch(find_clips(data), config, 3, 0).images
+def latent_batch(data: Path, stage: str, number: int = 0, **more: object) -> LatentBatch:
+    clips, config = latent_clips(data), config_for(data, **more)
+    lengths = [len(clip.frames) for clip in clips.clips]
+    return gather_latents(
+        clips, STAGES[stage], False, plan_latents(lengths, (2, 4, 4), STAGES[stage], config, number, 0)
     )
 
 
-def test_reference_and_targets_are_of_one_clip(data: Path) -> None:
-    batch = latent_batch(latent_clips(data), STAGES["pose"], config_for(data), 0, 0)
-    reference = (batch.reference[:, 0, 0, 0] // 100).repeat_interleave(2)
-    assert torch.equal(reference, batch.latents[:, 0, 0, 0] // 100)
+def test_a_batch_holds_what_its_plan_names(data: Path) -> None:
+    clips, config = latent_clips(data), config_for(data)
+    plan = plan_latents([4, 4, 4], (2, 4, 4), STAGES["pose"], config, 5, 0)
+    batch = gather_latents(clips, STAGES["pose"], False, plan)
+    named = (100.0 * plan.clips[:, None] + plan.targets).ravel().tolist()
+    assert batch.latents[:, 0, 0, 0].tolist() == named
+    assert batch.reference[:, 0, 0, 0].tolist() == (100.0 * plan.clips + plan.references).tolist()
+    assert (
+        torch.equal(batch.noise, torch.from_numpy(plan.noise)) and batch.timesteps.tolist() == plan.timesteps.tolist()
+    )
     assert batch.pose.shape == (4, 3, 64, 64) and batch.pose.min() >= 0 and batch.pose.max() <= 1
-    assert batch.timesteps.shape == (2,) and batch.timesteps.max() < 1000
+    points = [clips.clips[c].keypoints[f] for c, frames in zip(plan.clips, plan.targets, strict=True) for f in frames]
+    assert np.array_equal(batch.keypoints.numpy(), np.stack(points))
+
+
+def test_pictures_are_those_of_the_plan(data: Path) -> None:
+    clips = find_clips(data)
+    plan = plan_images([4, 4, 4], config_for(data), 3, 0)
+    batch = gather_images(clips, 32, plan)
+    assert batch.seed == plan.seed and len(batch.images) == 4
+    for image, clip, frame, mirrored in zip(batch.images, plan.clips, plan.frames, plan.mirrored, strict=True):
+        picture = np.asarray(read_image(clips[clip].frames[frame])).transpose(2, 0, 1) / 127.5 - 1
+        assert np.allclose(image, picture[..., ::-1] if mirrored else picture, atol=1e-6)
+
+
+def test_a_mirrored_picture_takes_its_keypoints_along(data: Path) -> None:
+    clips = find_clips(data)
+    indices = np.array([0, 0]), np.array([1, 1])
+    batch = gather_images(clips, 32, ImagePlan(*indices, np.array([False, True]), 0))
+    for image, points in zip(batch.images, batch.keypoints, strict=True):
+        bright = (image.amax(0) > -0.7).nonzero().float()  # the square that moves with the keypoints
+        centre = bright.mean(0).flip(0) + 0.5
+        assert torch.allclose(points[:, :2].mean(0), centre, atol=1.0), "points lie on the square"
+    assert (batch.keypoints[0, :, 0] - 16).abs().mean() > 2, "the square is not in the middle: mirroring shows"
+    there, back = batch.keypoints[0, :, 0], batch.keypoints[1, :, 0]
+    assert torch.allclose(back.sort().values, (32 - there).sort().values)
 
 
 def test_what_a_batch_holds_follows_the_table(data: Path) -> None:
-    clips = latent_clips(data)
-    seen = {
-        name: [latent_batch(clips, STAGES[name], config_for(data), step, 0) for step in range(40)]
-        for name in ("joint", "base", "pose_prior", "appearance")
-    }
+    seen = {name: [latent_batch(data, name, n) for n in range(40)] for name in ("joint", "base", "pose_prior")}
+    seen["appearance"] = [latent_batch(data, "appearance", n) for n in range(3)]
     assert all(b.reference is None and b.pose is None for b in seen["base"])
     assert any(b.captions for b in seen["base"]) and any(not b.captions for b in seen["base"])
     assert all(b.reference is None and b.pose is not None for b in seen["pose_prior"])
@@ -75,24 +100,37 @@ def test_what_a_batch_holds_follows_the_table(data: Path) -> None:
     assert all(not b.captions for b in seen["joint"] if b.reference is not None)
 
 
-def test_masking_hides_faces_and_hands_in_some_maps(data: Path) -> None:
-    clips = latent_clips(data)
-    masked = config_for(data, conditions={"face_mask": 1.0, "hand_mask": 1.0})
-    unmasked = config_for(data, conditions={"face_mask": 0.0, "hand_mask": 0.0})
-    with_all, without = (latent_batch(clips, STAGES["pose"], c, 1, 0) for c in (unmasked, masked))
-    bodies = [draw_pose(Pose(body=points[:18]), (64, 64), (32, 32)) for points in without.keypoints.numpy()]
-    assert torch.equal(without.pose, torch.from_numpy(np.stack(bodies)).permute(0, 3, 1, 2).float() / 255)
-    assert not torch.equal(with_all.pose, without.pose)
+def maps_of(*poses: Pose) -> torch.Tensor:
+    maps = [draw_pose(pose, (64, 64), (32, 32)) for pose in poses]
+    return torch.from_numpy(np.stack(maps)).permute(0, 3, 1, 2).float() / 255
+
+
+@pytest.mark.parametrize(("face", "hand"), [(1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.0, 0.0)])
+def test_the_maps_of_a_batch_lack_what_is_masked_and_only_that(data: Path, face: float, hand: float) -> None:
+    batch = latent_batch(data, "pose", 1, conditions={"face_mask": face, "hand_mask": hand})
+    wanted = []
+    for pose in map(Pose.from_stacked, batch.keypoints.numpy()):
+        hands = {} if hand else {"left_hand": pose.left_hand, "right_hand": pose.right_hand}
+        wanted.append(Pose(body=pose.body, **hands, **({} if face else {"face": pose.face})))
+    assert torch.equal(batch.pose, maps_of(*wanted))
+
+
+def test_parts_are_hidden_one_by_one(data: Path) -> None:
+    points = find_clips(data)[0].keypoints[:1]
+    pose = Pose.from_stacked(points[0])
+    parts = {"left_hand": pose.left_hand, "right_hand": pose.right_hand, "face": pose.face}
+    for number, hidden in enumerate(parts):
+        others = {name: value for name, value in parts.items() if name != hidden}
+        drawn = draw_maps(points, 32, 64, np.eye(3, dtype=bool)[number : number + 1])
+        assert torch.equal(drawn, maps_of(Pose(body=pose.body, **others))), hidden
+        assert not torch.equal(drawn, maps_of(pose)), hidden
 
 
 def test_the_square_crop_moves_picture_and_points_alike(tmp_path: Path) -> None:
-    from PIL import Image
-
     picture = np.zeros((40, 80, 3), np.uint8)
     picture[10:14, 50:54] = 255
-    Image.fromarray(picture).save(tmp_path / "a.png")
     crop = Square.of((80, 40))
-    small = crop.image(read_image(tmp_path / "a.png"), 20)
+    small = crop.image(Image.fromarray(picture), 20)
     keypoints = crop.keypoints(np.array([[52.0, 12.0, 1.0]], np.float32), 20)[0]
     ys, xs = np.nonzero(small[..., 0] > 128)
     assert np.allclose(keypoints[:2], (xs.mean() + 0.5, ys.mean() + 0.5), atol=0.6)
@@ -100,6 +138,7 @@ def test_the_square_crop_moves_picture_and_points_alike(tmp_path: Path) -> None:
 
 def test_a_mirrored_picture_has_mirrored_keypoints(tmp_path: Path) -> None:
     """Where a square of colour is in the picture, its own hand is among the keypoints, flipped or not."""
+
     folder = tmp_path / "a"
     folder.mkdir()
     picture = np.zeros((32, 32, 3), np.uint8)
@@ -109,34 +148,27 @@ def test_a_mirrored_picture_has_mirrored_keypoints(tmp_path: Path) -> None:
     keypoints = np.ones((1, 130, 3), np.float32)
     keypoints[:, LEFT_HAND, :2], keypoints[:, RIGHT_HAND, :2] = (22, 12), (4, 12)
     np.savez(folder / "keypoints.npz", keypoints=keypoints, size=np.array([32, 32]), fps=np.array(8.0))
-    middles = {"plain": (22.0, 4.0), "flipped": (10.0, 28.0)}  # x of the red and of the blue square
-    seen = set()
-    clips = find_clips(tmp_path)
-    for step in range(8):
-        batch = image_batch(clips, config_for(tmp_path), step, 0)
-        for image, points in zip(batch.images, batch.keypoints):
-            red, blue = (float(torch.nonzero(image[c] > 0)[:, 1].float().mean()) + 0.5 for c in (0, 2))
-            seen.add((red, blue))
-            # seen from the front, the person's left is at the picture's right: mirrored, red is their right hand
-            left, right = (red, blue) if (red, blue) == middles["plain"] else (blue, red)
-            assert points[LEFT_HAND, 0].mean() == left and points[RIGHT_HAND, 0].mean() == right
-    assert seen == set(middles.values())
-
-
-def test_broken_data_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no clips in"):
-        find_clips(tmp_path)
-    folder = write_clips(tmp_path / "data", clips=1) / "0000"
-    (folder / "0001.png").unlink()
-    with pytest.raises(UserError, match="holds 3 frames but keypoints for 4"):
-        find_clips(tmp_path / "data")
+    plan = ImagePlan(np.array([0, 0]), np.array([0, 0]), np.array([False, True]), 0)
+    batch = gather_images(find_clips(tmp_path), 32, plan)
+    red, blue = (
+        [float(torch.nonzero(image[c] > 0)[:, 1].float().mean()) + 0.5 for image in batch.images] for c in (0, 2)
+    )
+    assert (red, blue) == ([22.0, 10.0], [4.0, 28.0])
+    # seen from the front, the person's left is at the picture's right: mirrored, red is their right hand
+    assert batch.keypoints[:, LEFT_HAND, 0].mean(1).tolist() == [red[0], blue[1]]
+    assert batch.keypoints[:, RIGHT_HAND, 0].mean(1).tolist() == [blue[0], red[1]]
 
 
 def test_prefetch_keeps_order_and_hands_errors_over() -> None:
     assert list(prefetch(lambda step: step * step, 2, 6)) == [(2, 4), (3, 9), (4, 16), (5, 25)]
 
     def fails(step: int) -> int:
-        raise UserError(f"no step {step}")
+        if step == 2:
+            raise UserError(f"no step {step}")
+        return step
 
-    with pytest.raises(UserError, match="no step 0"):
-        list(prefetch(fails, 0, 3))
+    seen = []
+    with pytest.raises(UserError, match="no step 2"):
+        for step, _ in prefetch(fails, 0, 5):
+            seen.append(step)
+    assert seen == [0, 1], "what came before is still delivered"

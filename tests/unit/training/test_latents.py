@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from magicpose.networks.autoencoder import PatchAutoencoder
+from magicpose.progress import Silent
 from magicpose.training.data import find_clips, latents
 from training_clips import write_clips
 
@@ -36,7 +37,7 @@ def vae(seed: int = 0) -> Counting:
 
 
 def encode(data: Path, network: Counting) -> list[torch.Tensor]:
-    return latents.encode_clips(find_clips(data), network, 32, data, "cpu", Alone())
+    return latents.encode_clips(find_clips(data), network, 32, data, "cpu", Alone(), Silent())
 
 
 def test_frames_go_through_in_batches_bounded_by_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,12 +82,14 @@ import sys, torch
 from pathlib import Path
 from accelerate import Accelerator
 from magicpose.networks.autoencoder import PatchAutoencoder
+from magicpose.progress import Silent
 from magicpose.training.data import find_clips, latents
 accelerator, root = Accelerator(cpu=True), Path(sys.argv[1])
 torch.manual_seed(0)
 write, written = latents._write, []
 latents._write = lambda path, found: (written.append(path), write(path, found))
-found = latents.encode_clips(find_clips(root), PatchAutoencoder(3, 2, (8, 8), 1), 32, root, "cpu", accelerator)
+network = PatchAutoencoder(3, 2, (8, 8), 1)
+found = latents.encode_clips(find_clips(root), network, 32, root, "cpu", accelerator, Silent())
 torch.save(found, root / f"found{accelerator.process_index}.pt")
 (root / f"written{accelerator.process_index}.txt").write_text("".join(f"{path.name}\\n" for path in written))
 """
@@ -105,7 +108,7 @@ def test_two_processes_with_a_cold_cache_share_the_work(tmp_path: Path) -> None:
     shares = [(data / f"written{rank}.txt").read_text().split() for rank in (0, 1)]
     assert [len(share) for share in shares] == [3, 2] and not set(shares[0]) & set(shares[1])
     alone = write_clips(tmp_path / "alone", clips=5)
-    wanted = latents.encode_clips(find_clips(alone), _plain(), 32, alone, "cpu", Alone())
+    wanted = latents.encode_clips(find_clips(alone), _plain(), 32, alone, "cpu", Alone(), Silent())
     for rank in (0, 1):
         found = torch.load(data / f"found{rank}.pt", weights_only=True)
         assert len(found) == 5 and all(torch.equal(a, b) for a, b in zip(wanted, found, strict=True))

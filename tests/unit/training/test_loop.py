@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 
 from magicpose.errors import UserError
 from magicpose.training.config import TrainConfig, build
-from magicpose.training.loop import learning_rate, train
+from magicpose.training.loop import train
+from magicpose.training.optimiser import learning_rate
 from magicpose.training.rounding import grid_spacing
 from training_clips import settings, write_clips
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from torch import Tensor
 
+from magicpose.checkpoints.original.families import SD15_FAMILY
 from magicpose.checkpoints.original.keys import Layout
 from magicpose.errors import UserError
 
 Shapes = Mapping[str, Tensor]
-SD15_FAMILY = "magicpose needs a Stable Diffusion 1.5-family file"
 TRANSFORMER = "transformer_blocks.0."
 
 

@@ -10,7 +10,8 @@ import torch
 from diffusers import AutoencoderKL
 
 from magicpose.checkpoints.original import keys
-from magicpose.checkpoints.original.read import OriginalModel, State, text_table
+from magicpose.checkpoints.original.plans import text_table
+from magicpose.checkpoints.original.read import OriginalModel, State
 from magicpose.checkpoints.original.schedule import schedule_buffers
 from magicpose.checkpoints.parts import Parts
 from magicpose.errors import UserError

@@ -25,40 +25,6 @@ CONTROL = "control_model."  # appearance in a stage-1 file, pose in a published 
 VAE = "first_stage_model."
 TEXT = "cond_stage_model.transformer.text_model."
 
-SCHEDULE_BUFFERS = (
-    "betas",
-    "alphas_cumprod",
-    "alphas_cumprod_prev",
-    "sqrt_alphas_cumprod",
-    "sqrt_one_minus_alphas_cumprod",
-    "log_one_minus_alphas_cumprod",
-    "sqrt_recip_alphas_cumprod",
-    "sqrt_recipm1_alphas_cumprod",
-    "posterior_variance",
-    "posterior_log_variance_clipped",
-    "posterior_mean_coef1",
-    "posterior_mean_coef2",
-    "logvar",
-)
-
-# Keys that nothing reads: the schedule, copies of the weights, CLIP's pooled head. (The hint encoder that the
-# appearance branch inherited from ControlNet and never calls is dead too; its prefix depends on the file.)
-DEAD = re.compile(
-    rf"({'|'.join(SCHEDULE_BUFFERS)}|lvlb_weights|scale_factor)$"
-    r"|model_ema\."
-    r"|cond_stage_model\.(transformer\.text_model\.embeddings\.position_ids"
-    r"|logit_scale|transformer\.text_projection\.weight)$"
-)
-
-# A key that gives a foreign file away -> what such a file is.
-FOREIGN = (
-    (r"conditioner\.embedders\.|model\.diffusion_model\.label_emb\.", "an SDXL checkpoint"),
-    (r"cond_stage_model\.model\.", "a Stable Diffusion 2.x checkpoint"),
-    (r"(model\.diffusion_model\.)?joint_blocks\.", "a Stable Diffusion 3 checkpoint"),
-    (r"(model\.diffusion_model\.)?double_blocks\.", "a Flux checkpoint"),
-)
-LORA = re.compile(r"lora_(unet|te)\d?_|(unet|text_encoder)\..*lora|.*\.lora_(A|B|up|down)\b")
-
 
 @dataclass(frozen=True)
 class Layout:
@@ -235,16 +201,17 @@ def reverse(modules: Modules) -> Modules:
     return backwards
 
 
-def _indices(pattern: str, keys: Iterable[str]) -> set[int]:
+def indices(pattern: str, keys: Iterable[str]) -> set[int]:
+    """The numbers that the group of `pattern` takes at the start of the keys."""
     return {int(m[1]) for key in keys if (m := re.match(pattern, key))}
 
 
 def unet_layout(keys: Iterable[str]) -> Layout | None:
     """Layout from the original keys of a UNet, appearance branch or ControlNet; None if they are of another kind."""
     keys = list(keys)
-    blocks = _indices(r"input_blocks\.(\d+)\.", keys)
-    levels = len(_indices(r"input_blocks\.(\d+)\.0\.op\.", keys)) + 1
-    attention = _indices(r"input_blocks\.(\d+)\.1\.", keys)
+    blocks = indices(r"input_blocks\.(\d+)\.", keys)
+    levels = len(indices(r"input_blocks\.(\d+)\.0\.op\.", keys)) + 1
+    attention = indices(r"input_blocks\.(\d+)\.1\.", keys)
     layers, rest = divmod(len(blocks) - levels, levels)  # input_blocks: conv_in, then layers and a downsampler
     if rest or layers < 1 or blocks != set(range(len(blocks))):
         return None
@@ -254,19 +221,19 @@ def unet_layout(keys: Iterable[str]) -> Layout | None:
 def vae_layout(keys: Iterable[str]) -> Layout | None:
     """Layout from the original keys of an AutoencoderKL; None if they are of another kind."""
     keys = list(keys)
-    levels = len(_indices(r"encoder\.down\.(\d+)\.", keys))
-    layers = len(_indices(r"encoder\.down\.0\.block\.(\d+)\.", keys))
+    levels = len(indices(r"encoder\.down\.(\d+)\.", keys))
+    layers = len(indices(r"encoder\.down\.0\.block\.(\d+)\.", keys))
     return Layout((False,) * levels, layers) if levels and layers else None
 
 
 def motion_layout(keys: Iterable[str]) -> Layout | None:
     """Layout from AnimateDiff's keys, or the release's numbering (which hides the levels: two layers are assumed)."""
     keys = list(keys)
-    levels = len(_indices(r"down_blocks\.(\d+)\.motion_modules\.", keys))
+    levels = len(indices(r"down_blocks\.(\d+)\.motion_modules\.", keys))
     if levels:
-        layers = len(_indices(r"down_blocks\.0\.motion_modules\.(\d+)\.", keys))
+        layers = len(indices(r"down_blocks\.0\.motion_modules\.(\d+)\.", keys))
         return Layout((False,) * levels, layers)
-    down = len(_indices(r"input_blocks_motion_module\.(\d+)\.", keys))
-    up = len(_indices(r"output_blocks_motion_module\.(\d+)\.", keys))
+    down = len(indices(r"input_blocks_motion_module\.(\d+)\.", keys))
+    up = len(indices(r"output_blocks_motion_module\.(\d+)\.", keys))
     levels = up - down  # (layers + 1) * levels - layers * levels
     return Layout((False,) * levels, down // levels) if levels > 0 and down % levels == 0 else None

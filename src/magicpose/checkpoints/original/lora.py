@@ -1,29 +1,114 @@
-"""LoRA for the base, kohya's and diffusers' formats, through diffusers' own loader (needs the `lora` extra)."""
+"""LoRAs of every common kind: merged into the base for good, or plugged into a stock pipeline's networks.
+
+Every tensor of a file is merged, or the reason for a `UserError` that names it; diffusers' own loader leaves out what
+it does not know (DoRA's scale, say) with a warning.
+"""
 
 from __future__ import annotations
 
 import importlib.util
-import re
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from diffusers import StableDiffusionPipeline
-from torch import Tensor
+from torch import Tensor, nn
 
+from magicpose.checkpoints.original.ignored import Ignored
+from magicpose.checkpoints.original.lora_kinds import Misfit, merged
+from magicpose.checkpoints.original.lora_layers import FITTING, Change, changes
+from magicpose.checkpoints.original.lora_settings import Strength
 from magicpose.checkpoints.original.weight_files import check_finite
 from magicpose.errors import UserError
 
-# diffusers' old spelling of CLIP's attention projections
-CLIP_NAMES = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"}
+
+def merge_lora(
+    networks: Mapping[str, nn.Module],
+    state: Mapping[str, Tensor],
+    scale: float,
+    source: str,
+    strengths: Mapping[str, Strength] | None = None,
+    ignored: Ignored | None = None,
+) -> None:
+    """Adds a LoRA, `scale` times, into the weights of the base for good, all of it or nothing.
+
+    Args:
+        networks: what may be changed, by its name in `Components`: "unet", "text_encoder", "motion".
+        state: the file's tensors, kohya's, diffusers', PEFT's or AnimateDiff's names.
+        scale: the user's strength; of a DoRA it moves the direction, the magnitude is the file's.
+        source: names the file in messages.
+        strengths: what PEFT wrote beside the tensors (`read_strengths`).
+        ignored: keys to leave out where nothing knows them.
+
+    Raises:
+        UserError: a tensor that no layer takes, that does not fit, or is no number; the sentence names it.
+    """
+    if not math.isfinite(scale):
+        raise UserError(f"the strength of a LoRA must be a number, not {scale}")
+    found = checked_changes(networks, state, source, ignored)
+    new: list[tuple[nn.Parameter, Tensor]] = []
+    for change in found:
+        layer: Any = networks[change.part].get_submodule(change.path)
+        ratio = ratio_of(change, strengths or {})
+        try:
+            results = merged(layer.weight.data, _bias_of(layer), change.tensors, scale, ratio)
+        except (Misfit, RuntimeError) as error:
+            raise _unfit(change, source, error) from error
+        new += zip((layer.weight, layer.bias)[: len(results)] if len(results) > 1 else (layer.weight,), results)
+        if not all(bool(result.isfinite().all()) for result in results):
+            raise UserError(
+                f"{source}: {_key(change)} makes weights that are no {results[0].dtype} numbers; "
+                "take the float32 version of the base, or a smaller --lora-scale"
+            )
+    for parameter, value in new:
+        parameter.data = value
+
+
+def checked_changes(
+    networks: Mapping[str, nn.Module], state: Mapping[str, Tensor], source: str, ignored: Ignored | None = None
+) -> Sequence[Change]:
+    """The LoRA's tensors by layer; at least one, and all of them numbers."""
+    found = changes(state, networks, source, ignored)
+    if not found:
+        raise UserError(f"{source}: holds nothing that changes this base; {FITTING}")
+    for change in found:
+        check_finite({change.keys[kind]: tensor for kind, tensor in change.tensors.items()}, source)
+    return found
+
+
+def _bias_of(layer: Any) -> Tensor | None:
+    bias = getattr(layer, "bias", None)
+    return bias.data if isinstance(bias, Tensor) else None
+
+
+def ratio_of(change: Change, strengths: Mapping[str, Strength]) -> float | None:
+    """alpha / rank of a layer by PEFT's settings, if there are any."""
+    strength = strengths.get(change.part, strengths.get(""))
+    return None if strength is None else strength.ratio(change.path)
+
+
+def _key(change: Change) -> str:
+    return next(iter(change.keys.values()))
+
+
+def _unfit(change: Change, source: str, error: Exception) -> UserError:
+    reason = str(error).strip().split("\n")[0][:120]
+    return UserError(f"{source}: {_key(change)} does not fit this base ({reason}); {FITTING}")
+
+
+# ---- without merging -------------------------------------------------------------------------------------------
 
 
 def lora_loader(unet: Any, text_encoder: Any | None = None) -> Any:
     """A stock pipeline of these networks alone, for its `load_lora_weights`, `fuse_lora` and `unload_lora_weights`.
 
-    A pipeline made with `from_stable_diffusion` needs none: load the LoRA on the stock pipeline itself.
+    Its `load_lora_weights` takes a file or a state dict and is strict: what PEFT cannot hold beside the weights (LoHa,
+    LoKr, differences, ...) is a `UserError`, and can be merged with `convert`. Needs peft.
     """
-    stock: Any = StableDiffusionPipeline
-    return stock(
+    if importlib.util.find_spec("peft") is None:
+        raise UserError("a LoRA that can be taken out again needs peft; run: pip install 'magicpose[lora]'")
+    from magicpose.checkpoints.original.lora_plugged import StrictLoader
+
+    return StrictLoader(
         vae=None,
         text_encoder=text_encoder,
         tokenizer=None,
@@ -33,47 +118,3 @@ def lora_loader(unet: Any, text_encoder: Any | None = None) -> Any:
         feature_extractor=None,
         requires_safety_checker=False,
     )
-
-
-def merge_lora(unet: Any, text_encoder: Any | None, state: Mapping[str, Tensor], scale: float, source: str) -> None:
-    """Adds a LoRA, `scale` times, into the weights of the base for good; `source` names it in messages.
-
-    Raises:
-        UserError: peft is not installed, or a layer of the LoRA is not in this base.
-    """
-    if importlib.util.find_spec("peft") is None:
-        raise UserError(f"{source}: a LoRA needs peft; run: pip install 'magicpose[lora]'")
-    check_finite(state, source)
-    loader = lora_loader(unet, text_encoder)
-    try:
-        renamed = StableDiffusionPipeline.lora_state_dict(dict(state))[0]
-        _check_layers(renamed, unet, text_encoder, source)
-        loader.load_lora_weights(dict(state))
-    except (RuntimeError, ValueError, KeyError, IndexError) as error:
-        if isinstance(error, UserError):
-            raise
-        reason = str(error).strip().split("\n")[0][:120]
-        raise UserError(f"{source}: does not fit this base ({reason}); take a LoRA made for it") from error
-    loader.fuse_lora(lora_scale=scale)
-    loader.unload_lora_weights()
-
-
-def _check_layers(renamed: Mapping[str, Any], unet: Any, text_encoder: Any | None, source: str) -> None:
-    """Every layer the LoRA changes must be there: diffusers' loader only warns."""
-    networks = {"unet": unet, "text_encoder": text_encoder}
-    layers = {
-        part: {name.removeprefix("text_model.") for name, _ in network.named_modules()}
-        for part, network in networks.items()
-        if network is not None
-    }
-    for key in renamed:
-        part, _, path = key.partition(".")
-        if part not in layers or _layer(path) not in layers[part]:
-            raise UserError(f"{source}: {key} has no layer in this base; take a LoRA made for Stable Diffusion 1.5")
-
-
-def _layer(path: str) -> str:
-    """Module path behind a key; `attn1.to_q.lora_A.weight`, `attn1.processor.to_q_lora.down.weight` are one layer."""
-    stem = re.split(r"(?:_lora|\.lora\w*|\.alpha)(?:\.|$)", path)[0].replace(".processor.", ".")
-    parent, _, leaf = stem.removeprefix("text_model.").rpartition(".")
-    return f"{parent}.{CLIP_NAMES.get(leaf, leaf) if parent.endswith('self_attn') else leaf}"

@@ -7,54 +7,72 @@ format allows it. Whatever is wrong with a file becomes one `UserError` sentence
 from __future__ import annotations
 
 import contextlib
+import json
 import pickle
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from magicpose.acceleration.capacity import free_bytes
+from magicpose.checkpoints.original.ignored import Ignored
+from magicpose.checkpoints.original.paths import check_weight_file
 from magicpose.errors import UserError
 from magicpose.files import replacing, replacing_folder
 
-PICKLES = (".ckpt", ".pth", ".th", ".pt", ".bin")
-WEIGHT_SUFFIXES = (".safetensors", *PICKLES)
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 GIB = 2**30
+# What training scripts put a state dict under, and what data parallelism and torch.compile put into its keys.
+WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "net", "params_ema", "params")
+_WRAPPED = re.compile(r"(?:^state_dict\.|(?:^|(?<=\.))(?:module|_orig_mod)\.)+")
 
 
-def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """All tensors of a weight file by key, `{"state_dict": ...}` and a data-parallel `module.` unwrapped.
+def read_state_dict(path: str | Path, ignored: Ignored | None = None) -> dict[str, Tensor]:
+    """All tensors of a weight file by key, wrappers of training scripts taken off (see `unwrap`).
 
     Raises:
         UserError: missing, damaged, larger than the memory at hand, holding anything but tensors, or a pickle that
             would run code.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    if path.suffix.lower() not in WEIGHT_SUFFIXES:
-        raise UserError(f"{path}: not a weight file; expected one of {', '.join(WEIGHT_SUFFIXES)}")
+    check_weight_file(path)
     check_memory(path.stat().st_size, str(path))
     content = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_pickle(path)
-    return unwrap(content, str(path))
+    return unwrap(content, str(path), ignored)
 
 
-def unwrap(content: Any, source: str) -> dict[str, Tensor]:
-    """The flat state dict inside `content`; refuses whatever is not tensors by name."""
-    while isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+def unwrap(content: Any, source: str, ignored: Ignored | None = None) -> dict[str, Tensor]:
+    """The flat state dict inside `content`: out of `{"state_dict": ...}` and the like, without `module.` in its keys.
+
+    Raises:
+        UserError: an entry that is no tensor and that `ignored` does not name; two keys that differ in `module.` only.
+    """
+    while isinstance(content, Mapping) and (name := next((w for w in WRAPPERS if _wraps(content.get(w))), None)):
+        content = content[name]
     if not isinstance(content, Mapping) or not content:
         raise UserError(f"{source}: holds {_kind(content)}, not a state dict of named tensors")
+    allowed = ignored or Ignored()
+    state: dict[str, Tensor] = {}
     for key, value in content.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise UserError(f"{source}: {key!r} is {_kind(value)}, not a tensor; save the model's state_dict() alone")
-    if all(key.startswith("module.") for key in content):
-        return {key.removeprefix("module."): value for key, value in content.items()}
-    return dict(content)
+        if not isinstance(key, str) or (not isinstance(value, Tensor) and allowed.rest([key])):
+            raise UserError(
+                f"{source}: {key!r} is {_kind(value)}, not a tensor; save the model's state_dict() alone, "
+                f"or pass --ignore-unknown {key}"
+            )
+        name = _WRAPPED.sub("", key)
+        if name in state:
+            raise UserError(f"{source}: holds {name} twice, with and without 'module.'; get another copy of the file")
+        if isinstance(value, Tensor):
+            state[name] = value
+    return state
+
+
+def _wraps(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value)
 
 
 def _kind(value: Any) -> str:
@@ -104,9 +122,7 @@ def _line(error: object) -> str:
 def check_memory(needed_bytes: int, source: str, available_bytes: int | None = None) -> None:
     """Refuses early what would not fit. `available_bytes`: default, what the machine has free now."""
     if available_bytes is None:
-        import psutil
-
-        available_bytes = psutil.virtual_memory().available
+        available_bytes = free_bytes()
     if needed_bytes > available_bytes:
         raise UserError(
             f"{source}: needs {needed_bytes / GIB:.1f} GiB of memory, {available_bytes / GIB:.1f} GiB are free; "
@@ -130,19 +146,23 @@ def tensor_bytes(state: Mapping[str, Tensor]) -> int:
     return sum(value.numel() * value.element_size() for value in state.values() if not value.is_meta)
 
 
-def write_state_dict(state: Mapping[str, Tensor], path: Path, made_from: str) -> None:
-    """One weight file, atomically; pickled formats are wrapped as `{"state_dict": ...}` like the original's."""
+def write_state_dict(state: Mapping[str, Tensor], path: Path, made_from: str, ignored: Sequence[str] = ()) -> None:
+    """One weight file, atomically; pickled formats are wrapped as `{"state_dict": ...}` like the original's.
+
+    `made_from` and the keys of the sources that were left out (`ignored`) stand beside the weights.
+    """
     from safetensors.torch import save_file
 
+    left_out = {"ignored_keys": json.dumps(list(ignored))} if ignored else {}
     with replacing(path) as temporary:
         if path.suffix.lower() == ".safetensors":
             save_file(
                 {key: value.contiguous() for key, value in state.items()},
                 temporary,
-                metadata={"format": "pt", "made_from": made_from},
+                metadata={"format": "pt", "made_from": made_from, **left_out},
             )
         else:
-            torch.save({"state_dict": dict(state)}, temporary)
+            torch.save({"state_dict": dict(state), "made_from": made_from, **left_out}, temporary)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +15,7 @@ from PIL import Image
 
 from magicpose.errors import UserError
 from magicpose.files import cache_folder as folder_of
-from magicpose.media import IMAGE_SUFFIXES, list_images, probe, read_image, read_video
+from magicpose.media import open_frames, read_image
 from magicpose.media.files import MediaWarning, PathLike, check_input
 from magicpose.pose.detection import cache as store
 from magicpose.pose.detection import dwpose, tracking
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]  # frames done, frames in all (an estimate until the end)
 PEOPLE_PER_FRAME = 4  # looked for in a frame, unless told otherwise
-PICTURE_FPS = 30.0  # of a folder of pictures, unless told otherwise
 
 
 class Detector(Protocol):
@@ -144,15 +143,15 @@ def detect_people(
     """
     if max_people < 1:
         raise UserError(f"max_people must be at least 1, not {max_people}")
-    clip = _opened(Path(source), fps, start, end, max_frames)
-    finder = _detector(detector, _Setup(max_people, clip.total > 1, None if weights is None else Path(weights)))
+    clip = open_frames(source, fps, start, end, max_frames)
+    finder = _detector(detector, _Setup(max_people, clip.count > 1, None if weights is None else Path(weights)))
     content = store.hash_files(clip.files)
     entry = store.entry(
         folder_of("poses") if cache_folder is None else Path(cache_folder),
         content,
         detector=[finder.name, finder.version],
         max_people=max_people,
-        frames=[clip.fps, start, end, max_frames],
+        frames=[float(clip.fps), start, end, max_frames],
     )
     if cache and (kept := store.fetch(entry)) is not None:
         return kept
@@ -160,8 +159,8 @@ def detect_people(
     for frame in clip.frames():
         found.append([_as_written(pose) for pose in finder(frame)])
         if progress is not None:
-            progress(len(found), max(clip.total, len(found)))
-    people = tracking.tracks(found, clip.size, clip.fps, content)
+            progress(len(found), max(clip.count, len(found)))
+    people = tracking.tracks(found, clip.size, float(clip.fps), content)
     if cache and people:
         store.keep(entry, people)
     return people
@@ -184,7 +183,7 @@ def detect_pose(
         path = check_input(image, "picture")
         read_image(path)  # a video is no picture
         how = {"weights": weights, "cache": cache, "cache_folder": cache_folder}
-        return detect_poses(path, detector, person=person, **how)[0]  # type: ignore[arg-type]
+        return detect_poses(path, detector, person=person, max_frames=1, **how)[0]  # type: ignore[arg-type]
     frame = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
         raise UserError(f"the picture must be uint8 [height, width, 3], not {frame.dtype} {list(frame.shape)}")
@@ -217,37 +216,3 @@ def _detector(detector: str | Detector, setup: _Setup) -> Detector:
 def _as_written(pose: Pose) -> Pose:
     """Rounded as pose documents are, so that the first run gives what every later one reads."""
     return Pose.from_stacked(np.array(readable(pose.stacked()), np.float32))
-
-
-@dataclass(frozen=True)
-class _Clip:
-    """Frames to come, with what is known beforehand."""
-
-    files: list[Path]
-    frames: Callable[[], Iterator[Frame]]
-    size: tuple[int, int]
-    fps: float
-    total: int
-
-
-def _opened(source: Path, fps: float | None, start: float | None, end: float | None, max_frames: int | None) -> _Clip:
-    is_picture = source.suffix.lower() in IMAGE_SUFFIXES - {".gif"} and not source.is_dir()
-    if not (source.is_dir() or is_picture):
-        info = probe(source)
-        rate = float(info.fps if fps is None else fps)
-        seconds = min(info.duration, end or info.duration) - (start or 0)
-        total = min(max(1, round(seconds * rate)), max_frames or info.frames)
-        return _Clip([source], lambda: read_video(source, fps, start, end, max_frames), info.size, rate, total)
-    if start is not None or end is not None:
-        raise UserError(f"{source} is no video: start and end do not apply to it")
-    files = list_images(source)[:max_frames] if source.is_dir() else [source]
-    size = read_image(files[0]).size
-    return _Clip(files, lambda: _pictures(files, size), size, fps or PICTURE_FPS, len(files))
-
-
-def _pictures(files: list[Path], size: tuple[int, int]) -> Iterator[Frame]:
-    for path in files:
-        image = read_image(path)
-        if image.size != size:
-            raise UserError(f"{path} is {image.size[0]}x{image.size[1]}, the pictures before it {size[0]}x{size[1]}")
-        yield np.asarray(image)

@@ -12,7 +12,7 @@ import numpy as np
 
 from magicpose.media.canvas import Size
 from magicpose.pose.documents.jsonfile import MAX_SIDE, Malformed
-from magicpose.pose.documents.units import Rows, to_pixels
+from magicpose.pose.documents.units import PersonRows, to_pixels
 from magicpose.pose.keypoints import N_POINTS, Points, Pose, on_canvas
 from magicpose.pose.people import MAX_PEOPLE_IN_CLIP, Scene, identify
 
@@ -48,13 +48,13 @@ def assemble(found: list[Frame], unstated: Unstated) -> Scene:
     people = [(n, own, points) for n, frame in enumerate(found) for own, points in frame.people]
     if people:
         canvas = np.array([found[n].canvas or size or (np.nan, np.nan) for n, _, _ in people], float)
-        pixels = to_pixels(Rows(np.stack([points for _, _, points in people]), canvas), unstated.note)
+        pixels = to_pixels(PersonRows(np.stack([points for _, _, points in people]), canvas), unstated.note)
     else:
         pixels = np.zeros((0, N_POINTS, 3), np.float32)
     size = size or _holding(pixels)
     if len(stated) > 1:
         others = sum(stated.values()) - stated[size]
-        unstated.note(f"{others} frames have another canvas than {size[0]}x{size[1]}: scaled to fit it")
+        unstated.note(f"frames on another canvas than {size[0]}x{size[1]} are scaled to fit it: {others}")
     poses: list[list[tuple[int | None, Pose]]] = [[] for _ in found]
     for (n, own, _), points in zip(people, pixels, strict=True):
         placed = on_canvas(points, found[n].canvas or size, size)

@@ -21,6 +21,7 @@ from magicpose.errors import UserError
 from magicpose.media.canvas import Size
 from magicpose.media.files import MediaWarning, PathLike, natural_key
 from magicpose.pose.documents import foreign
+from magicpose.pose.documents.assembly import Unstated
 from magicpose.pose.documents.jsonfile import (
     MAX_BYTES,
     MAX_COORDINATE,
@@ -53,7 +54,7 @@ Layout = Literal["magicpose", "openpose", "comfyui", "coco-wholebody"]
 @dataclass(frozen=True)
 class _Format:
     recognises: Callable[[Any], bool]
-    read: Callable[[Any, foreign.Unstated], Scene]
+    read: Callable[[Any, Unstated], Scene]
     write: Callable[[Path, Scene, bool], None]  # the bool allows overwriting
 
 
@@ -105,7 +106,7 @@ def _load(path: Path, size: Size | None, fps: float) -> Scene:
     def note(text: str) -> None:
         warnings.warn(f"{path}: {text}", MediaWarning, stacklevel=4)
 
-    unstated = foreign.Unstated(size, fps, note)
+    unstated = Unstated(size, fps, note)
     try:
         scene = _read_folder(path, unstated) if path.is_dir() else _read_file(path, unstated)
         if not scene.frames:
@@ -117,7 +118,7 @@ def _load(path: Path, size: Size | None, fps: float) -> Scene:
         raise UserError(f"{path}: {error}") from error
 
 
-def _read_file(path: Path, unstated: foreign.Unstated) -> Scene:
+def _read_file(path: Path, unstated: Unstated) -> Scene:
     document = read_json(path)
     for form in _FORMATS.values():
         if form.recognises(document):
@@ -125,26 +126,46 @@ def _read_file(path: Path, unstated: foreign.Unstated) -> Scene:
     raise Malformed("this JSON is no pose document; give a *.pose.json, OpenPose, ComfyUI or COCO-WholeBody file")
 
 
-def _read_folder(folder: Path, unstated: foreign.Unstated) -> Scene:
-    """The OpenPose files of a folder, in natural order of their names, as the frames of one clip."""
-    files = [file for file in folder.glob("*_keypoints.json") if file.is_file()]
+def _read_folder(folder: Path, unstated: Unstated) -> Scene:
+    """The JSON files of a folder, a frame each, in natural order of their names, as one clip.
+
+    Where some have the names that OpenPose gives, those alone.
+    """
+    files = [file for file in folder.glob("*.json") if file.is_file() and not file.name.startswith(".")]
+    files = [file for file in files if file.name.endswith("_keypoints.json")] or files
     files.sort(key=lambda file: natural_key(file.name))
     if not files:
-        raise Malformed("the folder holds no *_keypoints.json files as OpenPose writes them")
+        raise Malformed("the folder holds no pose JSON, a file per frame")
     if len(files) > MAX_DOCUMENT_FRAMES or sum(file.stat().st_size for file in files) > MAX_BYTES:
         raise Malformed(f"more than {MAX_DOCUMENT_FRAMES} frames or {MAX_BYTES >> 20} MiB: split it into shorter clips")
-    frames = [read_json(file) for file in files]
+    frames = [_only_frame(read_json(file)) for file in files]
     for file, frame in zip(files, frames):
         if not foreign.is_frame(frame):
             raise Malformed(f"{file.name} is no OpenPose frame; take it out of the folder")
     return foreign.read_frames(frames, [file.name for file in files], unstated)
 
 
+def _only_frame(document: Any) -> Any:
+    """The frame of a file that holds a list of one, as ComfyUI writes it; anything else as it is."""
+    return document[0] if isinstance(document, list) and len(document) == 1 else document
+
+
+def is_pose_document(path: Path) -> bool:
+    """Whether a file is JSON of a format that can be read, by its content."""
+    try:
+        document = read_json(path)
+    except UserError:
+        return False
+    if isinstance(document, dict) and document.get("format", FORMAT) != FORMAT:
+        return False
+    return bool(document) and any(form.recognises(document) for form in _FORMATS.values())
+
+
 def _is_native(document: Any) -> bool:
     return isinstance(document, dict) and "format" in document
 
 
-def _read_native(document: Any, _: foreign.Unstated) -> Scene:
+def _read_native(document: Any, _: Unstated) -> Scene:
     if document["format"] != FORMAT:
         raise Malformed(f'its "format" must be "{FORMAT}"')
     version = as_whole(document.get("version"), "version", 1, 1_000_000)

@@ -38,7 +38,7 @@ _DOUBTFUL = 0.25
 
 
 @dataclass(frozen=True)
-class Rows:
+class PersonRows:
     """The people of all frames, one after the other: `points` [N, 130, 3] and the `canvas` [N, 2] of each, NaN if
     unknown."""
 
@@ -46,15 +46,17 @@ class Rows:
     canvas: Floats
 
 
-def to_pixels(rows: Rows, note: Note) -> Points:
+def to_pixels(rows: PersonRows, note: Note) -> Points:
     """`rows.points` in pixels of each row's canvas. Raises Malformed for fractions of a canvas that is not known."""
     points = rows.points.copy()
     fractions = {name: _fractions(rows, part) for name, part in _ROWS.items()}
     for name, part in _ROWS.items():
         _apply(points, rows.canvas, part, _settled(name, fractions, rows, note), 1.0, name)
-    for name in _percent(points, rows, fractions):
-        note(f"the {name} is read as percent of the canvas")
-        there = (rows.points[:, _ROWS[name], 2] > 0).any(1)
+    percent = _percent(points, rows, fractions)
+    if percent:
+        note(f"read as percent of the canvas: {', '.join(percent)}")
+    for name in percent:
+        there = np.asarray((rows.points[:, _ROWS[name], 2] > 0).any(1))
         _apply(points, rows.canvas, _ROWS[name], there, 0.01, name)
     _check(points, rows.canvas, note)
     return points
@@ -70,7 +72,7 @@ def _apply(points: Points, canvas: Floats, part: slice, which: Flags, scale: flo
     points[which, part, :2] *= (scale * canvas[which, None]).astype(np.float32)
 
 
-def _fractions(rows: Rows, part: slice) -> Floats:
+def _fractions(rows: PersonRows, part: slice) -> Floats:
     """Per row [N] whether a part is in fractions: 1 yes, 0 no, NaN where it is absent or does not tell."""
     there = rows.points[:, part, 2] > 0
     reach = np.where(there, np.abs(rows.points[:, part, :2]).max(-1), 0)
@@ -82,7 +84,7 @@ def _fractions(rows: Rows, part: slice) -> Floats:
     return np.where(yes, 1.0, np.where(no, 0.0, np.nan))
 
 
-def _settled(name: str, fractions: dict[str, Floats], rows: Rows, note: Note) -> Flags:
+def _settled(name: str, fractions: dict[str, Floats], rows: PersonRows, note: Note) -> Flags:
     """The rows [N] in which the part is in fractions; what does not tell follows the part's others, then the rest."""
     own = fractions[name]
     usual = next((_most(each) for each in (own, *fractions.values()) if not np.isnan(each).all()), 1.0)
@@ -107,7 +109,7 @@ def _refuse_signed(fractions: Points) -> None:
         raise Malformed("the body runs from -1 to 1 about the middle: write pixels, or fractions from 0 to 1")
 
 
-def _percent(points: Points, rows: Rows, fractions: dict[str, Floats]) -> list[str]:
+def _percent(points: Points, rows: PersonRows, fractions: dict[str, Floats]) -> list[str]:
     """The parts that are in percent of the canvas; `points` have their fractions scaled already."""
     if not np.nanmin(rows.canvas, initial=np.inf) >= _PERCENT_CANVAS or np.isnan(rows.canvas).any():
         return []

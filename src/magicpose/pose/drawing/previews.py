@@ -10,10 +10,9 @@ import numpy as np
 from PIL import Image
 
 from magicpose import __version__
-from magicpose.animation.drivers import Driver, Frame
-from magicpose.errors import UserError
-from magicpose.media import IMAGE_SUFFIXES, Canvas, VideoWriter, list_images, read_image, read_video, write_image
+from magicpose.media import Canvas, VideoWriter, open_frames, write_image
 from magicpose.media.canvas import Size
+from magicpose.media.decode import Frame
 from magicpose.pose.drawing.draw import draw_pose
 from magicpose.pose.drawing.overlay import draw_overlay
 from magicpose.pose.keypoints import Pose, PoseTrack
@@ -22,23 +21,21 @@ from magicpose.progress import Progress
 STILLS = frozenset({".png", ".jpg", ".jpeg"})  # outputs that hold one frame
 
 
-def draw_driver(
-    driver: Driver,
+def write_maps(
+    track: PoseTrack,
+    name: str,
     output: Path,
     size: int | Size | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> int:
-    """The pose maps of `driver` as a picture (its first frame), a video or a folder; returns how many."""
-    track = driver.track
-    if track is None:
-        raise UserError(f"{driver.name} has no keypoints to draw")
+    """The pose maps of `track`, made from `name`, as a picture (the first), a video or a folder; returns how many."""
     if size is not None:
         canvas = Canvas.for_reference(track.size, size)
         points = canvas.place_whole(track.size).forward(track.stacked()).astype(np.float32)
         track = PoseTrack.from_stacked(points, canvas.size, track.fps)
     maps = (draw_pose(pose, track.size) for pose in track)
-    about = {"magicpose": __version__, "shows": "pose maps", "driver": driver.name}
+    about = {"magicpose": __version__, "shows": "pose maps", "driver": name}
     return _write(output, _counted(maps, len(track), progress), track.fps, about, overwrite)
 
 
@@ -67,11 +64,8 @@ def _with_people(picture: Frame, poses: Sequence[Pose], size: Size) -> Frame:
 
 
 def _pictures(source: Path, fps: float, start: float | None, end: float | None) -> Iterator[Frame]:
-    if source.is_dir():
-        return (np.asarray(read_image(path)) for path in list_images(source))
-    if source.suffix.lower() in IMAGE_SUFFIXES - {".gif"}:
-        return itertools.repeat(np.asarray(read_image(source)))
-    return read_video(source, fps, start, end)
+    found = open_frames(source, fps, start, end)
+    return itertools.repeat(next(found.frames())) if found.still else found.frames()
 
 
 def _counted(frames: Iterable[Frame], total: int, progress: Progress | None) -> Iterator[Frame]:

@@ -1,4 +1,4 @@
-"""Will this driver work on this reference? What is doubtful, with the number behind it, before anything is rendered."""
+"""Whether a driver will work on a reference: each doubt with the number behind it, before anything is rendered."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from magicpose.errors import UserError
 from magicpose.media.canvas import Size
 from magicpose.pose.keypoints import FACE, Pose, PoseTrack, on_canvas
 from magicpose.pose.retargeting.placement import NECK
-from magicpose.pose.retargeting.portrait import Portrait
+from magicpose.pose.retargeting.portrait import Portrait, located
 from magicpose.pose.retargeting.proportions import BONES, HIP_CENTRE, NAMES
-from magicpose.pose.retargeting.retarget import MeasuredBody, located, retarget
+from magicpose.pose.retargeting.retarget import MeasuredBody, retarget
 
 Level = Literal["ok", "warn", "refuse"]
 _ORDER: tuple[Level, ...] = ("ok", "warn", "refuse")

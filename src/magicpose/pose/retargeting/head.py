@@ -1,4 +1,4 @@
-"""Whose face, turned how, with what expression: a small statistical 3-D head fitted to 2-D landmarks.
+"""A small statistical 3-D head model fitted to 2-D landmarks: identity, rotation and expression of a face.
 
 Model (weights/head/head_model.npz, made by runs/head_model.py): X = mean + identity . a + expression . b, 72 points
 (70 face landmarks, right ear, left ear) in metres about the joint of head and neck; x right, y down, z away.
@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 EARS = (16, 17)  # of the body, model points 70 and 71
 BODY_ON_HEAD = {0: 30, 14: 68, 15: 69, 16: 70, 17: 71}  # body point -> model point
 FEWEST_POINTS = 30  # face landmarks without which a head is not fitted
-_NOISE_M = 0.002  # what landmarks are off by beyond the model
+_NOISE_M = 0.002  # metres: standard deviation of landmarks around the model
 _ROUNDS = 12
 _MOST_FRAMES = 48  # enough to know an identity
 
@@ -37,7 +37,7 @@ class HeadModel:
 
 @dataclass(frozen=True)
 class HeadFit:
-    """What was found in T frames; rows that are not `valid` [T] mean nothing.
+    """The head model fitted to T frames; rows that are not `valid` [T] mean nothing.
 
     `identity` [a]; `expression` [T, b]; `rotation` [T, 3, 3]; `scale` [T] in pixels per metre; `origin` [T, 2] in
     pixels; `rest` [72, 3]: what the model cannot express, in metres and the head's own axes, seen from the front.

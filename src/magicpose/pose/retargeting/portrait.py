@@ -10,7 +10,7 @@ from PIL import Image
 
 from magicpose.media.canvas import Size
 from magicpose.media.files import PathLike
-from magicpose.pose.keypoints import PersonChoice, Pose
+from magicpose.pose.keypoints import PersonChoice, Pose, PoseTrack
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,13 @@ class Portrait:
 
     pose: Pose
     size: Size
+
+
+def located(to: Pose | Portrait, size: Size | None, track: PoseTrack) -> tuple[Pose, Size]:
+    """The reference's pose and its canvas: as given, else the portrait's own, else that of `track`."""
+    if isinstance(to, Portrait):
+        return to.pose, size or to.size
+    return to, size or track.size
 
 
 def detect_portrait(

@@ -1,8 +1,8 @@
-"""What a detector got wrong in a clip, mended: swapped sides, points that jump, short gaps, jitter.
+"""Repair of detection errors in a clip: swapped sides, outliers (points that jump), short gaps, jitter.
 
 Each step looks at neighbouring frames on both sides, so nothing lags, and works in seconds and shoulder widths, so
-the frame rate and the size of the person do not matter. Nothing is carried beyond the first or last sight of a
-point, and a gap longer than stated stays a gap.
+the frame rate and the size of the person do not matter. No point is extrapolated before its first or after its last
+detection, and a gap longer than stated stays a gap.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from magicpose.pose.keypoints import HANDS, LEFT_HAND, N_POINTS, RIGHT_HAND, THRESHOLD, PoseTrack
+from magicpose.pose.keypoints import FACE, HANDS, LEFT_HAND, N_POINTS, RIGHT_HAND, THRESHOLD, PoseTrack
+from magicpose.pose.retargeting.repair_model import RepairModel
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -26,24 +27,20 @@ _SIDES = (
     ((8, 9, 10), (11, 12, 13)),
     (tuple(_ROWS[RIGHT_HAND]), tuple(_ROWS[LEFT_HAND])),
 )
-_SWAP_PRICE = 0.02  # per frame of saying "swapped", in squared shoulder widths: ties go to the detector
-_BEND_MOST = 1.0  # squared shoulder widths
-_OUT_AND_BACK = 3.0  # an outlier is that much farther from its neighbours' middle than they are from it
-_UNUSUAL = 6.0  # and that many times the point's own median
-# Of `smooth_s`. Hands move so fast that wider ones cost them accuracy: measured, docs/retargeting.md.
-_BANDWIDTHS, _HAND_BANDWIDTHS = (0.25, 0.5, 1.0), (0.25, 0.35, 0.45)
-_CLEARLY = 0.25  # the narrowest width is for what is exact: its error must be below this share of the next one's
+
+
+_MODEL = RepairModel()
 
 
 @dataclass(frozen=True)
 class RepairOptions:
-    """What is mended, and how far. Every zero or False turns its step off.
+    """What is repaired, and how far. Every zero or False turns its step off.
 
-    `least_score`: points that the detector trusts less are absent. `swaps`: mend left and right exchanged. `jump`: a
-    point that leaves its path by more than this many shoulder widths for one or two frames and comes back is removed.
-    `gap_s`: seconds without a point, sighted before and after, that are bridged; `hand_gap_s` the same for hands,
-    which move fast and are not to be invented. `smooth_s`: the widest smoothing kernel (standard deviation in
-    seconds); each point gets the width that predicts it best.
+    `least_score`: points of a lower score are absent. `swaps`: exchange swapped sides back. `jump`: remove a point that
+    leaves its path by more than this many shoulder widths for one or two frames and comes back. `gap_s`: bridge a gap
+    of at most so many seconds between two detections of a point; `hand_gap_s` the same for hands, which move too fast
+    to be bridged for longer. `smooth_s`: the widest smoothing kernel (standard deviation in seconds); each point gets
+    the width that predicts it best.
     """
 
     least_score: float = THRESHOLD
@@ -54,10 +51,21 @@ class RepairOptions:
     smooth_s: float = 0.14
 
 
+# Two rows among the 130, and how many times their distance is a shoulder width: shoulders, neck to right hip, the outer
+# corners of the eyes, wrist to middle knuckle of either hand.
+_EYE = FACE.start + 36
+_RULERS = (
+    (2, 5, 1.0),
+    (1, 8, 0.7),
+    (_EYE, _EYE + 9, 3.9),
+    (LEFT_HAND.start, LEFT_HAND.start + 9, 3.2),
+    (RIGHT_HAND.start, RIGHT_HAND.start + 9, 3.2),
+)
+
+
 def person_size(points: Floats) -> float:
     """A shoulder width in pixels for [T, 130, 3]: the widest tenth of shoulders, else from face, trunk or hands."""
-    rulers = ((2, 5, 1.0), (1, 8, 0.7), (96, 105, 3.9), (18, 27, 3.2), (39, 48, 3.2))
-    for a, b, times in rulers:
+    for a, b, times in _RULERS:
         there = (points[:, a, 2] > 0) & (points[:, b, 2] > 0)
         if there.any():
             return max(1.0, times * float(np.quantile(np.hypot(*(points[there, a, :2] - points[there, b, :2]).T), 0.9)))
@@ -66,7 +74,7 @@ def person_size(points: Floats) -> float:
 
 
 def _bridged(points: Floats) -> Floats:
-    """x and y [T, n, 2] with every gap bridged and the ends held, to measure with, not to keep."""
+    """x and y [T, n, 2] with every gap bridged and the ends held: for measuring, never for output."""
     out = points[..., :2].copy()
     times = np.arange(len(points))
     for n in range(points.shape[1]):
@@ -81,12 +89,13 @@ def _swapped(right: Floats, left: Floats, known: Flags) -> Flags:
     """The frames [T] in which two sides [T, n, 2], in shoulder widths, are exchanged; `known` [T, n]: both are seen.
 
     Viterbi over (swapped before, swapped now): the cheapest history by squared acceleration, plus a price per swap.
-    What is not seen costs nothing, and no single point more than `_BEND_MOST`, so that a jump convinces nobody.
+    Absent points cost nothing, and no single point costs more than `acceleration_limit`, so that one outlier decides
+    nothing.
     """
     frames = len(right)
     both = np.stack([np.concatenate([right, left], 1), np.concatenate([left, right], 1)], axis=1)  # [T, state, 2n, 2]
     weight = np.concatenate([known, known], axis=1) / (2 * known.shape[1])
-    price = _SWAP_PRICE * np.arange(2)
+    price = _MODEL.swap_prior * np.arange(2)
     cost = (
         price[:, None]
         + price
@@ -108,11 +117,11 @@ def _swapped(right: Floats, left: Floats, known: Flags) -> Flags:
 
 def _costs(bend: Floats, weight: Floats) -> Floats:
     """[..., 2n, 2] and [2n] -> [...]: weighted squared lengths, each limited."""
-    return (np.minimum((bend**2).sum(-1), _BEND_MOST) * weight).sum(-1)
+    return (np.minimum((bend**2).sum(-1), _MODEL.acceleration_limit) * weight).sum(-1)
 
 
-def _mend_swaps(points: Floats, size: float) -> Floats:
-    """Sides that were exchanged, exchanged back; judged by the pairs of points seen on both sides."""
+def _undo_swaps(points: Floats, size: float) -> Floats:
+    """[T, 130, 3] with swapped sides exchanged back, judged by the pairs of points that are seen on both sides."""
     out = points.copy()
     for right, left in _SIDES:
         seen = (points[:, right, 2] > 0) & (points[:, left, 2] > 0)
@@ -135,7 +144,12 @@ def _drop_jumps(points: Floats, limit_px: float) -> Floats:
         away = np.hypot(*np.moveaxis(now[..., :2] - (before[..., :2] + after[..., :2]) / 2, -1, 0))
         drift = np.hypot(*np.moveaxis(after[..., :2] - before[..., :2], -1, 0))
         usual = np.array([np.median(a[t]) if t.any() else 0.0 for a, t in zip(away.T, there.T)])
-        bad = there & (away > limit_px) & (away > _OUT_AND_BACK * drift / 2) & (away > _UNUSUAL * usual)
+        bad = (
+            there
+            & (away > limit_px)
+            & (away > _MODEL.jump_ratio * drift / 2)
+            & (away > _MODEL.jump_median_ratio * usual)
+        )
         out[reach:-reach][bad] = 0
     return out
 
@@ -183,14 +197,14 @@ def _local_quadratic(points: Floats, width: float) -> tuple[Floats, Floats]:
 def _smooth(points: Floats, widths: tuple[float, ...]) -> Floats:
     """Each point with the kernel width (frames, ascending) that best predicts it from its neighbours.
 
-    Judged by the leave-one-out error. A detector's errors resemble each other from frame to frame, which makes the
-    narrowest width, next to no smoothing, look better than it is; it is taken only where it is clearly better, so
-    what is exact stays.
+    The criterion is the leave-one-out error. A detector's errors are correlated from frame to frame, which makes the
+    narrowest width, next to no smoothing, look better than it is; it is taken only where it is better by
+    `narrowest_margin`, as it is for exact keypoints.
     """
     there = points[..., 2] > 0
     best = points[..., :2].copy()
     lowest = np.full(points.shape[1], np.inf)
-    for width, handicap in zip(widths, (1.0, *[_CLEARLY] * (len(widths) - 1))):
+    for width, handicap in zip(widths, (1.0, *[_MODEL.narrowest_margin] * (len(widths) - 1))):
         value, leverage = _local_quadratic(points, width)
         usable = leverage < 1
         error = ((points[..., :2] - value) / np.where(usable, 1 - leverage, 1)[..., None]) ** 2
@@ -204,7 +218,7 @@ def _smooth(points: Floats, widths: tuple[float, ...]) -> Floats:
 
 
 def repair(track: PoseTrack, options: RepairOptions | None = None) -> PoseTrack:
-    """`track` with its detection errors mended as `options` say; the same frames, size and rate."""
+    """`track` with its detection errors repaired as `options` say; the same frames, size and rate."""
     options = options or RepairOptions()
     if not len(track):
         return track
@@ -212,7 +226,7 @@ def repair(track: PoseTrack, options: RepairOptions | None = None) -> PoseTrack:
     points[(points[..., 2] < options.least_score) | (points[..., 2] <= 0)] = 0
     size = person_size(points)
     if options.swaps:
-        points = _mend_swaps(points, size)
+        points = _undo_swaps(points, size)
     if options.jump > 0:
         points = _drop_jumps(points, options.jump * size)
     longest = np.full(points.shape[1], int(options.gap_s * track.fps))
@@ -220,7 +234,7 @@ def repair(track: PoseTrack, options: RepairOptions | None = None) -> PoseTrack:
     points = _fill_gaps(points, longest)
     if options.smooth_s > 0 and len(track) >= 4:
         frames = options.smooth_s * track.fps
-        hands = _smooth(points[:, HANDS], tuple(frames * share for share in _HAND_BANDWIDTHS))
-        points = _smooth(points, tuple(frames * share for share in _BANDWIDTHS))
+        hands = _smooth(points[:, HANDS], tuple(frames * share for share in _MODEL.hand_bandwidths))
+        points = _smooth(points, tuple(frames * share for share in _MODEL.bandwidths))
         points[:, HANDS] = hands
     return PoseTrack.from_stacked(points.astype(np.float32), track.size, track.fps, track.source)

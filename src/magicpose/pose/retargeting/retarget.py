@@ -3,7 +3,7 @@
 Everything is in the picture plane. A bone turned out of the plane is shortened by the same factor whoever's
 bone it is, so a driver's bone vector times (reference length / driver length) is the reference's, exactly so
 for a far camera. True lengths come from `proportions`, the head from `head`, the place from `placement`;
-docs/retargeting.md tells what is assumed, which fall-backs there are and how far off the result is.
+docs/retargeting.md describes the assumptions, the fall-backs and the measured error.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magicpose.errors import UserError
-from magicpose.media.canvas import Size
 from magicpose.pose.keypoints import BODY, FACE, LEFT_HAND, RIGHT_HAND, THRESHOLD, Points, Pose, PoseTrack, on_canvas
 from magicpose.pose.retargeting import head as heads
 from magicpose.pose.retargeting.placement import MOST_FRAMES, NECK, filled, shift
-from magicpose.pose.retargeting.portrait import Portrait
+from magicpose.pose.retargeting.portrait import Portrait, located
 from magicpose.pose.retargeting.proportions import HIP_CENTRE, NAMES, Proportions, measure, ratios, with_hip_centre
 
 Align = Literal["off", "place", "proportions"]
@@ -86,7 +85,7 @@ def _root(driver: MeasuredBody, reference: MeasuredBody) -> int | None:
 
 
 def _about_middle(path: Floats, there: NDArray[np.bool_], size: float) -> Floats:
-    """The way of the root [T, 2], its gaps bridged, scaled about its middle."""
+    """The path of the root [T, 2], its gaps bridged, scaled about its median."""
     path = filled(path, there)
     middle = np.median(path, axis=0)
     return middle + size * (path - middle)
@@ -210,13 +209,6 @@ def _only_expression(driver: MeasuredBody, reference: MeasuredBody) -> Floats:
         out[:, body, :2] += step[:, point]
     out[out[..., 2] <= 0] = 0
     return out
-
-
-def located(to: Pose | Portrait, size: Size | None, track: PoseTrack) -> tuple[Pose, Size]:
-    """The reference's pose and its canvas: as given, else the portrait's own, else that of `track`."""
-    if isinstance(to, Portrait):
-        return to.pose, size or to.size
-    return to, size or track.size
 
 
 def retarget(

@@ -1,127 +1,138 @@
-"""Clips from disk as training batches, each a pure function of (seed, step, rank).
+"""What a plan names, as tensors. Here from the host's memory and disk; another `gather` may keep it on the device.
 
-Nothing here remembers anything: the batch of step n is drawn from a generator seeded with n, so a resumed run
-sees exactly what the interrupted one would have seen, and every rank sees something else.
+Shapes: G clips, K targets of each, B = G * K.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from magicpose.pose.augment import mask_parts, mirrored
+from magicpose.pose.augment import mirrored
 from magicpose.pose.drawing.draw import draw_pose
-from magicpose.pose.keypoints import Pose
-from magicpose.training.config import TrainConfig
-from magicpose.training.correspondence import matches
+from magicpose.pose.keypoints import FACE, LEFT_HAND, RIGHT_HAND, Pose
+from magicpose.training.correspondence import matching_cells
 from magicpose.training.data.clips import ClipFolder
+from magicpose.training.data.plan import ImagePlan, LatentPlan
 from magicpose.training.data.square import Square
 from magicpose.training.stages import Stage
 
+_HIDEABLE = (LEFT_HAND, RIGHT_HAND, FACE)  # what `LatentPlan.hidden` may hide, in its order
+
 
 @dataclass(frozen=True)
-class Batch:
-    """One step's worth; absent parts are None. G clips, K targets each, B = G * K."""
+class ImageBatch:
+    """Pictures for the autoencoder."""
 
-    images: Tensor | None = None  # [B, 3, H, W] in [-1, 1] (autoencoder)
-    keypoints: Tensor | None = None  # [B, 130, 3] in pixels of the target
-    latents: Tensor | None = None  # [B, C, h, w] targets
+    images: Tensor  # [B, 3, H, W] in [-1, 1]
+    keypoints: Tensor  # [B, 130, 3] in pixels of the pictures
+    seed: int  # of the noise that is added to their latents
+
+
+@dataclass(frozen=True)
+class LatentBatch:
+    """Targets for a denoiser, with the conditions it is given."""
+
+    latents: Tensor  # [B, C, h, w]
+    keypoints: Tensor  # [B, 130, 3] in pixels of the pictures
+    timesteps: Tensor  # int64 [G]
+    noise: Tensor  # [B, C, h, w]
     reference: Tensor | None = None  # [G, C, h, w]
     pose: Tensor | None = None  # [B, 3, s*h, s*w] in [0, 1]
-    timesteps: Tensor | None = None  # int64 [G]
-    noise: Tensor | None = None  # [B, C, h, w]
-    captions: tuple[str, ...] = ()  # one per clip; empty: the empty prompt for all
-    matches: Tensor | None = None  # int64 [B, h*w, P]: cells of the reference, see `correspondence.matches`
+    captions: tuple[str, ...] = ()  # one for each clip; empty: the empty prompt for all
+    matching: Tensor | None = None  # int64 [B, h*w, P]: cells of the reference, see `correspondence.matching_cells`
 
 
-def step_generator(config: TrainConfig, step: int, rank: int) -> np.random.Generator:
-    """The randomness of one step on one rank."""
-    return np.random.default_rng((config.seed, step, rank))
+Batch = TypeVar("Batch", ImageBatch, LatentBatch)
 
 
-def image_batch(clips: list[ClipFolder], config: TrainConfig, step: int, rank: int) -> Batch:
-    """Pictures for the autoencoder, half of them mirrored."""
-    rng = step_generator(config, step, rank)
-    size = config.data.size_px
-    images, keypoints = [], []
-    for _ in range(config.batch.clips * config.batch.targets):
-        clip = clips[rng.integers(len(clips))]
-        index = int(rng.integers(len(clip.frames)))
-        crop = Square.of(clip.size)
-        image, points = crop.image(clip.picture(index), size), crop.keypoints(clip.keypoints[index], size)
-        if config.data.flip and rng.random() < 0.5:
-            image, points = image[:, ::-1], mirrored(Pose.from_stacked(points), size).stacked()
-        images.append(image)
-        keypoints.append(points)
-    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    noise = torch.from_numpy(rng.standard_normal(1, np.float32))  # a seed for the latent noise
-    return Batch(images=pixels, keypoints=torch.from_numpy(np.stack(keypoints)), noise=noise)
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch with all its tensors on `device`."""
+    values = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    moved: dict[str, Any] = {k: v.to(device, non_blocking=True) for k, v in values.items() if isinstance(v, Tensor)}
+    return replace(batch, **moved)
 
 
 @dataclass(frozen=True)
 class LatentClips:
-    """The clips with every frame already encoded: `latents` [clip][frames, C, h, w] float16."""
+    """Clips whose frames have all been encoded: `latents` [clip][frames, C, h, w] float16."""
 
     clips: list[ClipFolder]
     latents: list[Tensor]
+    size_px: int  # side of the pictures
     map_px: int  # side of the pose maps
 
+    def keypoints(self, clip: int, frames: NDArray[np.int64]) -> NDArray[np.float32]:
+        """[F, 130, 3] in pixels of the pictures."""
+        chosen = self.clips[clip]
+        return Square.of(chosen.size).keypoints(chosen.keypoints[frames], self.size_px)
 
-def latent_batch(data: LatentClips, stage: Stage, config: TrainConfig, step: int, rank: int) -> Batch:
-    """References, targets, pose maps, noise and timesteps for a denoising stage."""
-    rng = step_generator(config, step, rank)
-    groups, targets = config.batch.clips, config.batch.targets
-    dropped = stage.drops and rng.random() < config.conditions.drop
-    chosen = rng.integers(len(data.clips), size=groups)
-    target_frames = [rng.integers(len(data.clips[c].frames), size=targets) for c in chosen]
-    reference_frames = [int(rng.integers(len(data.clips[c].frames))) for c in chosen]
-    latents = torch.cat([data.latents[c][torch.from_numpy(f)] for c, f in zip(chosen, target_frames)]).float()
-    keypoints = np.concatenate(
-        [Square.of(data.clips[c].size).keypoints(data.clips[c].keypoints[f], config.data.size_px)
-         for c, f in zip(chosen, target_frames)]
-    )  # fmt: skip
-    reference = pose = None
-    captions: tuple[str, ...] = ()
-    found = None
-    if stage.reference and not dropped:
-        reference = torch.stack([data.latents[c][f] for c, f in zip(chosen, reference_frames)]).float()
-        if stage.pose and config.loss.correspondence_weight:
-            places = [data.clips[c].surface() for c in chosen]
-            cells = latents.shape[-1]
-            pairs = zip(places, target_frames, reference_frames)
-            found = torch.from_numpy(np.stack([matches(p[f], p[r], cells) for p, fs, r in pairs for f in fs]))
-    if stage.pose and not dropped:
-        pose = draw_maps(keypoints, config, data.map_px, rng if stage.masks else None)
-    if reference is None and pose is None and stage.captions and rng.random() < config.conditions.caption:
-        captions = tuple(data.clips[c].caption for c in chosen)
-    # Stratified timesteps: every step sees the whole range, which calms the loss.
-    timesteps = torch.from_numpy(((np.arange(groups) + rng.random(groups)) / groups * 1000).astype(np.int64))
-    noise = torch.from_numpy(rng.standard_normal(latents.shape, np.float32))
-    return Batch(
-        keypoints=torch.from_numpy(keypoints),
-        latents=latents,
-        reference=reference,
-        pose=pose,
-        timesteps=timesteps.clamp(max=999),
-        noise=noise,
-        captions=captions,
-        matches=found,
-    )
+
+def gather_images(clips: Sequence[ClipFolder], size_px: int, plan: ImagePlan) -> ImageBatch:
+    """The pictures of a plan, read from disk."""
+    pairs = [
+        _picture(clips[clip], int(frame), size_px, bool(flipped))
+        for clip, frame, flipped in zip(plan.clips, plan.frames, plan.mirrored, strict=True)
+    ]
+    images, keypoints = zip(*pairs, strict=True)
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return ImageBatch(pixels, torch.from_numpy(np.stack(keypoints)), plan.seed)
+
+
+def _picture(
+    clip: ClipFolder, frame: int, size_px: int, flipped: bool
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    crop = Square.of(clip.size)
+    image, points = crop.image(clip.picture(frame), size_px), crop.keypoints(clip.keypoints[frame], size_px)
+    if flipped:
+        image, points = image[:, ::-1], mirrored(Pose.from_stacked(points), size_px).stacked()
+    return image, points
+
+
+def gather_latents(data: LatentClips, stage: Stage, correspondence: bool, plan: LatentPlan) -> LatentBatch:
+    """The latents of a plan, with pose maps drawn as it says; `correspondence`: with the cells that match."""
+    groups = list(zip(plan.clips.tolist(), plan.targets, strict=True))
+    latents = torch.cat([data.latents[clip][torch.from_numpy(frames)] for clip, frames in groups]).float()
+    keypoints = np.concatenate([data.keypoints(clip, frames) for clip, frames in groups])
+    reference = pose = matching = None
+    if stage.reference and plan.conditions:
+        pairs = zip(plan.clips.tolist(), plan.references.tolist(), strict=True)
+        reference = torch.stack([data.latents[clip][frame] for clip, frame in pairs]).float()
+        if stage.pose and correspondence:
+            matching = _matching(data.clips, plan, latents.shape[-1])
+    if stage.pose and plan.conditions:
+        pose = draw_maps(keypoints, data.size_px, data.map_px, plan.hidden)
+    captions = tuple(data.clips[clip].caption for clip in plan.clips) if plan.captions else ()
+    timesteps, noise = torch.from_numpy(plan.timesteps), torch.from_numpy(plan.noise)
+    return LatentBatch(latents, torch.from_numpy(keypoints), timesteps, noise, reference, pose, captions, matching)
+
+
+def _matching(clips: Sequence[ClipFolder], plan: LatentPlan, cells: int) -> Tensor:
+    found = []
+    for clip, targets, reference in zip(plan.clips, plan.targets, plan.references, strict=True):
+        surface = clips[clip].surface()
+        found += [matching_cells(surface[frame], surface[reference], cells) for frame in targets]
+    return torch.from_numpy(np.stack(found))
 
 
 def draw_maps(
-    keypoints: NDArray[np.float32], config: TrainConfig, map_px: int, rng: np.random.Generator | None
+    keypoints: NDArray[np.float32], size_px: int, map_px: int, hidden: NDArray[np.bool_] | None = None
 ) -> Tensor:
-    """Pose maps [B, 3, map_px, map_px] in [0, 1] of [B, 130, 3]; with `rng`, faces and hands are randomly hidden."""
-    canvas = (config.data.size_px, config.data.size_px)
-    maps = []
-    for points in keypoints:
-        pose = Pose.from_stacked(points)
-        if rng is not None:
-            pose = mask_parts(pose, rng, config.conditions.face_mask, config.conditions.hand_mask)
-        maps.append(draw_pose(pose, (map_px, map_px), canvas))
+    """Pose maps of side `map_px`: [B, 130, 3] in pixels of a square of `size_px` -> [B, 3, map_px, map_px] in [0, 1].
+
+    `hidden` [B, 3] leaves out left hand, right hand and face.
+    """
+    if hidden is not None:
+        keypoints = keypoints.copy()
+        for points, parts in zip(keypoints, hidden, strict=True):
+            for rows, hide in zip(_HIDEABLE, parts, strict=True):
+                if hide:
+                    points[rows] = 0
+    maps = [draw_pose(Pose.from_stacked(points), (map_px, map_px), (size_px, size_px)) for points in keypoints]
     return torch.from_numpy(np.stack(maps)).permute(0, 3, 1, 2).float() / 255

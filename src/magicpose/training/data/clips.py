@@ -78,6 +78,14 @@ class ClipFolder:
             )
 
 
+@dataclass(frozen=True)
+class Clips:
+    """What a run learns from, and what it is looked at with."""
+
+    train: list[ClipFolder]
+    validation: list[ClipFolder]
+
+
 def find_clips(root: Path) -> list[ClipFolder]:
     """Every clip below `root`, sorted by name.
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from magicpose.files import replacing
 from magicpose.media.files import explained
 from magicpose.networks.latents import encode
+from magicpose.progress import Reporter
 from magicpose.training.data.clips import ClipFolder
 from magicpose.training.data.square import Square
-from magicpose.training.progress import progress_bar
 
 _PIXELS_AT_ONCE = 8 * 512 * 512  # a batch that Stable Diffusion's encoder takes in about 4 GB
 
@@ -33,7 +33,7 @@ class Processes(Protocol):
 
 
 def encode_clips(
-    clips: list[ClipFolder], vae: Any, size_px: int, cache: Path, device: Any, processes: Processes
+    clips: list[ClipFolder], vae: Any, size_px: int, cache: Path, device: Any, processes: Processes, report: Reporter
 ) -> list[Tensor]:
     """Latents of all frames, [frames, C, h, w] float16 for each clip, scaled by the autoencoder's factor.
 
@@ -42,16 +42,16 @@ def encode_clips(
 
     Raises UserError where a frame cannot be read or `cache` cannot be written.
     """
-    store = cache / f"latents-{size_px}-{weights_hash(vae)}"
+    folder = cache / f"latents-{size_px}-{weights_hash(vae)}"
     mine = range(processes.process_index, len(clips), processes.num_processes)
     paths: dict[int, Path] = {}
-    with progress_bar("latents", len(mine)) as advance:
-        for index in mine:
+    with report.stage("latents") as progress:
+        for done, index in enumerate(mine, 1):
             digest = _content_hash(clips[index])
-            paths[index] = store / f"{digest}.safetensors"
+            paths[index] = folder / f"{digest}.safetensors"
             if _read(paths[index], clips[index]) is None:
                 _write(paths[index], _encode(clips[index], vae, size_px, device, digest))
-            advance(1)
+            progress(done, len(mine))
     everywhere = _gather(paths, processes)
     return [_stored(everywhere[index], clip) for index, clip in enumerate(clips)]
 

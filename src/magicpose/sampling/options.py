@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-
-from torch import Tensor
+from typing import TYPE_CHECKING, TypeAlias
 
 from magicpose.progress import Progress
-from magicpose.windows import FramePlan
+from magicpose.sampling.guidance import Guidance
+from magicpose.sampling.windows import FramePlan
 
-StepHook = Callable[[int, Tensor, Tensor], Tensor | None]
+if TYPE_CHECKING:  # the command line reads a preset's guidance without torch
+    from torch import Tensor
+
+StepHook: TypeAlias = "Callable[[int, Tensor, Tensor], Tensor | None]"
 """`(step_index, timestep, latents) -> Tensor | None`, called after every step of a group of frames.
 
 `step_index` counts from 0 in every group; `timestep` is the scheduler's, a tensor of no dimension; `latents`
@@ -21,22 +24,6 @@ None keeps them. To raise `StopSampling` ends the work with the latents as they 
 
 class StopSampling(Exception):
     """Raised by a `StepHook` to leave out the remaining steps, and the groups that have not begun."""
-
-
-@dataclass(frozen=True)
-class Guidance:
-    """Image-CFG: `u + scale * (c - u)` on the part [start, stop] of the schedule (0 first step, 1 last).
-
-    Where it is off, or at scale 1, only the conditional half runs.
-    """
-
-    scale: float = 7.0
-    start: float = 0.0
-    stop: float = 1.0
-
-    def active(self, step: int, steps: int) -> bool:
-        """Whether the unconditional half is needed at `step` of `steps`."""
-        return self.scale != 1.0 and self.start <= (step + 0.5) / steps <= self.stop
 
 
 @dataclass(frozen=True)

@@ -26,20 +26,9 @@ from magicpose.networks.attention import KeysValues
 from magicpose.networks.model import MagicPoseModel
 from magicpose.networks.motion import MotionModules
 from magicpose.networks.schedule import NoiseSchedule, make_scheduler
-from magicpose.sampler_options import Guidance, SamplerOptions, StepHook, StopSampling
-from magicpose.windows import FramePlan, Window, frame_groups, window_schedule
-
-__all__ = [
-    "FramePlan",
-    "Guidance",
-    "SamplerOptions",
-    "StepHook",
-    "StopSampling",
-    "clean_estimate",
-    "frame_groups",
-    "sample",
-    "sample_groups",
-]
+from magicpose.sampling.guidance import Guidance
+from magicpose.sampling.options import SamplerOptions, StepHook, StopSampling
+from magicpose.sampling.windows import Window, frame_groups, window_schedule
 
 Bank = dict[str, Tensor]
 ProjectedBank = Mapping[str, KeysValues]
@@ -90,6 +79,7 @@ def sample_groups(
 
     All arguments are those of `sample`, for the whole clip. UserError for several groups with motion modules.
     """
+    model.check_ready()
     options = options or SamplerOptions()
     frames = len(pose) if pose is not None else len(noise)
     groups = [slice(0, frames)] if options.plan.groups is None else list(options.plan.groups)
@@ -107,6 +97,7 @@ def sample_groups(
         steps,
         options.guidance or Guidance(guidance_scale),
         options,
+        min(options.plan.batch, frames_that_fit(model, *noise.shape[-2:])),
         {} if len(groups) > 1 else None,
     )
     for span in groups:
@@ -129,6 +120,7 @@ class _Clip:
     steps: int
     guidance: Guidance
     options: SamplerOptions
+    batch: int
     banks: dict[float, Bank] | None
 
     @torch.no_grad()
@@ -157,7 +149,7 @@ class _Clip:
         prediction = self._predict(group, scheduler.scale_model_input(latents, t), t, bank, guided)
         latents = latents.expand(group.count, -1, -1, -1)
         if options.on_estimate is not None:
-            options.on_estimate(clean_estimate(scheduler, latents, prediction, t))
+            options.on_estimate(NoiseSchedule.of(scheduler).clean(latents, prediction, t))
         latents = _scheduler_step(scheduler, prediction, t, latents, group.generators)
         if options.progress is not None:
             frames = len(self.pose) if self.pose is not None else len(self.noise)
@@ -167,11 +159,7 @@ class _Clip:
     def _hints(self, span: slice) -> Tensor | None:
         if self.pose is None:
             return None
-        return torch.cat([self.model.hint(chunk) for chunk in torch.split(self.pose[span], self._batch)])
-
-    @property
-    def _batch(self) -> int:
-        return min(self.options.plan.batch, frames_that_fit(self.model, *self.noise.shape[-2:]))
+        return torch.cat([self.model.hint(chunk) for chunk in torch.split(self.pose[span], self.batch)])
 
     def _bank(self, t: Tensor, steps: int) -> Bank:
         if not self.references:
@@ -203,7 +191,9 @@ class _Clip:
             x, where = latents[index], index + group.span.start
             prediction = self._conditional(x, t, bank, None if group.hints is None else group.hints[index], where)
             if guided:
-                u = self._unconditional(x, t, where) if unconditional is None else unconditional
+                u = unconditional
+                if u is None:
+                    u = self.model.denoise(x, t.reshape(1).expand(len(x)), self._context(where)).float()
                 prediction = u + self.guidance.scale * (prediction - u)
             total.index_add_(0, index, weights * prediction)
             weight.index_add_(0, index, weights)
@@ -216,16 +206,13 @@ class _Clip:
         residuals = None if hints is None else self.model.pose_residuals(x, timestep, context, hints)
         return self.model.denoise(x, timestep, context, rows or None, residuals).float()
 
-    def _unconditional(self, x: Tensor, t: Tensor, where: Tensor) -> Tensor:
-        return self.model.denoise(x, t.reshape(1).expand(len(x)), self._context(where)).float()
-
     def _context(self, where: Tensor) -> Tensor:
         return self.context if len(self.context) == 1 else self.context[where]
 
     def _windows(self, group: _Group) -> list[Window]:
         """Batches, or with motion modules the windows of this step."""
         if self.model.motion is None:
-            return [Window.even(range(group.count)[part]) for part in frame_groups(group.count, self._batch)]
+            return [Window.even(range(group.count)[part]) for part in frame_groups(group.count, self.batch)]
         offset = int(torch.randint(group.count, (1,), generator=group.offsets))
         return window_schedule(self.options.plan.windows).cut(group.count, offset)
 
@@ -242,11 +229,6 @@ class _Group:
         self.hints = hints
         self.generators = [torch.Generator().manual_seed(seed) for _ in range(self.count)]
         self.offsets = torch.Generator().manual_seed(seed)
-
-
-def clean_estimate(scheduler: Any, latents: Tensor, prediction: Tensor, t: Tensor) -> Tensor:
-    """The clean latents that `prediction` means for noisy `latents` [F, 4, h, w] at timestep `t`."""
-    return NoiseSchedule.of(scheduler).clean(latents, prediction, t)
 
 
 def _scheduler_step(

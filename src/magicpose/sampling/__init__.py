@@ -1,0 +1,1 @@
+"""The denoising loop: image-CFG, one bank per timestep, groups of frames, overlapping windows of motion modules."""
