@@ -34,9 +34,17 @@ from magicpose.pose.keypoints import Pose
 from magicpose.pose.retargeting.retarget import retarget
 from magicpose.sampling.loop import sample
 from synthetic_people.clip import Clip, clip_as, render_clip
+from synthetic_people.motion import Framing
 
 HELD_OUT = 10_000_000
-FRAMINGS = (("bust", 0.5), ("half", 0.3), ("head", 0.2))
+ABLATIONS = ("no appearance control", "a wrong person as reference", "ours at temperature 1")
+FRAMINGS: tuple[tuple[Framing, float], ...] = (
+    ("bust", 0.3),
+    ("half", 0.3),
+    ("head", 0.2),
+    ("knee", 0.1),
+    ("full", 0.1),
+)
 BATCH = 8
 
 
@@ -45,12 +53,15 @@ class Options:
     pairs: int = 200
     out: Path = Path("out/tiny/quality")
     model: str = "tiny"
-    steps: int = 20
+    steps: int | None = None
+    """of the model's own solver; default: its own number"""
     guidance: float | None = None
     temperature: float | None = None
     first_seed: int = HELD_OUT
     cross: int = 60
     """Cross-identity pairs, for the first so many people."""
+    ablations: int | None = None
+    """Only so many pairs of a worker for the rows in `ABLATIONS`; default: all."""
     frames: int = 8
     fps: float = 3.0
     workers: int = 1
@@ -72,8 +83,8 @@ class Pair:
     mask: NDArray[np.uint8]
 
 
-def framing_of(number: int) -> str:
-    """Every ten people: five bust, three half, two head."""
+def framing_of(number: int) -> Framing:
+    """Every ten people: three bust, three half, two head, one to the knees, one whole."""
     return [name for name, share in FRAMINGS for _ in range(int(share * 10))][number % 10]
 
 
@@ -81,17 +92,18 @@ def pairs(options: Options, size: int, worker: int = 0) -> Iterator[Pair]:
     """`pairs` people: one self pair each, and for the first ones a cross-identity pair; every `workers`-th of them."""
     for number in range(worker, options.pairs, options.workers):
         seed = options.first_seed + number
-        clip = render_clip(seed, options.frames, size, framing_of(number), "plain", options.fps)  # type: ignore[arg-type]
-        yield _pair("self", clip)
+        clip = render_clip(seed, options.frames, size, framing_of(number), "plain", options.fps)
+        yield as_pair("self", clip)
         if number < options.cross:
             # The clip of `seed` drives another person, who stands in the same scene; all that is known of them
             # is the reference picture, so the poses are fitted to it.
             guest = clip_as(seed + 500_000, clip)
             fitted = retarget(clip.track, to=guest.track[0], size=guest.track.size)
-            yield _pair("cross", guest, fitted[-1])
+            yield as_pair("cross", guest, fitted[-1])
 
 
-def _pair(kind: str, clip: Clip, pose: Pose | None = None) -> Pair:
+def as_pair(kind: str, clip: Clip, pose: Pose | None = None) -> Pair:
+    """The clip's first frame, and its last in `pose` (its own, if None)."""
     return Pair(kind, clip.framing, clip.frames[0], pose or clip.track[-1], clip.frames[-1], clip.masks[-1])
 
 
@@ -143,7 +155,7 @@ def _generate(
     model: MagicPoseModel,
     batch: list[Pair],
     scale: float,
-    steps: int,
+    steps: int | None,
     reference: bool,
     shift: int,
     temperature: float | None = None,
@@ -156,12 +168,11 @@ def _generate(
     latents = _encode(pipeline, shown)
     temperature = pipeline.settings.temperature if temperature is None else temperature
     noise = torch.randn((1, *latents.shape[1:]), generator=torch.Generator().manual_seed(0)) * temperature
-    scheduler = make_scheduler("ddim", pipeline.schedule)
-    context = pipeline.text_states("")
-    with torch.autocast("cpu", torch.bfloat16):
-        result = sample(
-            model, noise, latents if reference else None, pose, context, steps, scale, scheduler=scheduler
-        )  # fmt: skip
+    own = pipeline.settings
+    result = sample(
+        model, noise, latents if reference else None, pose, pipeline.text_states(""), steps or own.steps or 20, scale,
+        scheduler=make_scheduler(own.solver or "ddim", pipeline.schedule),
+    )  # fmt: skip
     return [np.asarray(picture) for picture in pipeline.decode(result)]
 
 
@@ -192,18 +203,39 @@ Numbers = dict[str, dict[str, list[float]]]  # "kind, framing | row" -> metric -
 
 
 def evaluate(options: Options, worker: int) -> Numbers:
-    """Every row on every `options.workers`-th batch of pairs."""
+    """Every row on every `options.workers`-th batch of pairs; what `options.out` has already is not made again."""
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // options.workers))
     pipeline = MagicPosePipeline.from_pretrained(options.model)
     table = rows(pipeline, options)
+    log = options.out / f"worker{worker}of{options.workers}.jsonl"
+    log.touch()
+    finished = [json.loads(line) for line in log.read_text().splitlines()]
+    for number, batch in enumerate(batches(pairs(options, pipeline.native_side, worker))):
+        if number < len(finished):
+            continue
+        left_out = ABLATIONS if options.ablations is not None and number * BATCH >= options.ablations else ()
+        finished.append(_scores(batch, {name: make for name, make in table.items() if name not in left_out}))
+        with log.open("a") as lines:
+            lines.write(json.dumps(finished[-1]) + "\n")
+        print(f"worker {worker}: {number + 1} batches", flush=True)
+    return _joined(finished)
+
+
+def _scores(batch: list[Pair], table: dict[str, Generate]) -> Numbers:
     numbers: Numbers = {}
-    for batch in batches(pairs(options, pipeline.native_side, worker)):
-        for name, generate in table.items():
-            for tested, picture in zip(batch, generate(batch)):
-                for metric, value in measure(picture, tested).items():
-                    for group in (tested.kind, f"{tested.kind}, {tested.framing}"):
-                        numbers.setdefault(f"{group} | {name}", {}).setdefault(metric, []).append(value)
-        print(f"worker {worker}: {len(batch)} pairs more", flush=True)
+    for name, generate in table.items():
+        for tested, picture in zip(batch, generate(batch)):
+            for metric, value in measure(picture, tested).items():
+                for group in (tested.kind, f"{tested.kind}, {tested.framing}"):
+                    numbers.setdefault(f"{group} | {name}", {}).setdefault(metric, []).append(value)
+    return numbers
+
+
+def _joined(parts: list[Numbers]) -> Numbers:
+    every = dict.fromkeys((row, metric) for part in parts for row in part for metric in part[row])
+    numbers: Numbers = {}
+    for row, metric in every:
+        numbers.setdefault(row, {})[metric] = [v for part in parts for v in part.get(row, {}).get(metric, [])]
     return numbers
 
 
@@ -214,13 +246,14 @@ def batches(some: Iterator[Pair]) -> Iterator[list[Pair]]:
 
 
 def main(options: Options) -> None:
+    options.out.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
         parts = list(pool.map(evaluate, [options] * options.workers, range(options.workers)))
-    means: dict[str, dict[str, float]] = {}
-    for row in dict.fromkeys(row for part in parts for row in part):
-        columns = {m: [v for part in parts for v in part.get(row, {}).get(m, [])] for m in parts[0][row]}
-        means[row] = {m: float(np.nanmean(v)) for m, v in columns.items()} | {"pairs": len(columns["frame mae"])}
-    options.out.mkdir(parents=True, exist_ok=True)
+    means = {
+        row: {metric: float(np.nanmean(values)) for metric, values in columns.items()}
+        | {"pairs": len(columns["frame mae"])}
+        for row, columns in _joined(parts).items()
+    }
     (options.out / "quality.json").write_text(json.dumps(means, indent=1))
     (options.out / "quality.md").write_text(markdown(means))
     sheet(MagicPosePipeline.from_pretrained(options.model), options).save(options.out / "sheet.png")
@@ -254,7 +287,7 @@ def sheet(pipeline: MagicPosePipeline, options: Options, people: int = 12, poses
     lines = []
     for number in range(people):
         clip = render_clip(
-            options.first_seed + number, poses + 1, pipeline.native_side, framing_of(number), "plain", options.fps  # type: ignore[arg-type]
+            options.first_seed + number, poses + 1, pipeline.native_side, framing_of(number), "plain", options.fps
         )  # fmt: skip
         batch = [
             Pair("self", clip.framing, clip.frames[0], clip.track[k], clip.frames[k], clip.masks[k])

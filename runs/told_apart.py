@@ -31,7 +31,8 @@ _SMALLEST_DIFFERENCE = 6.0  # grey levels between the truths, mean over the box
 class Options:
     people: int = 60
     model: str = "tiny"
-    steps: int = 20
+    steps: int | None = None
+    """default: the model's own"""
     guidance: float | None = None
 
 
@@ -56,7 +57,7 @@ def probes(options: Options, size: int) -> list[Probe]:
     """All probes that can be told apart in truth."""
     found = []
     for number in range(options.people):
-        clip = render_clip(FIRST_SEED + number, 8, size, framing_of(number), "plain", 3.0)  # type: ignore[arg-type]
+        clip = render_clip(FIRST_SEED + number, 8, size, framing_of(number), "plain", 3.0)
         for feature, (expressions, points) in FEATURES.items():
             shown = [clip_showing(expression, clip) for expression in expressions]
             box = _box([one.track[-1] for one in shown], points, size)

@@ -48,7 +48,8 @@ class Options:
     people: int = 24
     out: Path = Path("out/tiny/references")
     model: str = "tiny"
-    steps: int = 20
+    steps: int | None = None
+    """default: the model's own"""
     guidance: float | None = None
     shown: int = 4
     """People on the picture."""
@@ -93,8 +94,9 @@ def generate(
     scale = pipeline.settings.guidance_scale if options.guidance is None else options.guidance
     result = sample(
         pipeline.model, noise, [latent[None] for latent in latents],
-        torch.from_numpy(maps).permute(0, 3, 1, 2).float() / 255, pipeline.text_states(""), options.steps, scale,
-        scheduler=make_scheduler("ddim", pipeline.schedule),
+        torch.from_numpy(maps).permute(0, 3, 1, 2).float() / 255, pipeline.text_states(""),
+        options.steps or pipeline.settings.steps or 20, scale,
+        scheduler=make_scheduler(pipeline.settings.solver or "ddim", pipeline.schedule),
     )  # fmt: skip
     return [np.asarray(picture) for picture in pipeline.decode(result)]
 

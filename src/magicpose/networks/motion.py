@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
+import torch
 from diffusers import MotionAdapter
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -134,10 +135,22 @@ def attend_over_time(motion: Any, states: Tensor, frames: int) -> Tensor:
     the whole clip, which moved the recorded block by 17 % (RMS).
     """
     channels, height, width = states.shape[1:]
-    x = motion.norm(states).unflatten(0, (-1, frames))  # [clips, frames, C, h, w]
+    x = _normed(motion.norm, states).reshape(-1, frames, channels, height, width)  # [clips, frames, C, h, w]
     x = x.permute(0, 3, 4, 1, 2).reshape(-1, frames, channels)  # [clips * h * w, frames, C]
     x = motion.proj_in(x)
     for block in motion.transformer_blocks:
         x = block(x)
     x = motion.proj_out(x).unflatten(0, (-1, height, width))
     return x.permute(0, 3, 4, 1, 2).reshape(states.shape) + states
+
+
+def _normed(norm: nn.Module, states: Tensor) -> Tensor:
+    """`norm(states)`, safe to train behind a frozen UNet in channels-last layout.
+
+    On CPUs the backward pass of torch's GroupNorm (2.13) crashes the process where the input is channels-last and needs
+    no gradient itself, as behind a frozen block: its kernel writes the gradient that nobody asked for.
+    """
+    if torch.is_grad_enabled() and states.device.type == "cpu" and not states.requires_grad:
+        states = states.contiguous()
+    normed: Tensor = norm(states)
+    return normed

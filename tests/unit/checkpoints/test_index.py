@@ -165,6 +165,14 @@ def test_without_a_preset_a_model_is_run_its_own_way() -> None:
     assert choose_preset("exact", own) == PRESETS["exact"]
 
 
+def test_fast_is_half_of_the_steps_a_model_has_of_its_own() -> None:
+    assert choose_preset("fast", ModelSettings()) == PRESETS["fast"]
+    few = choose_preset("fast", ModelSettings(steps=8, solver="ddim"))
+    assert (few.scheduler, few.steps, few.guided_to) == ("ddim", 4, PRESETS["fast"].guided_to)
+    assert choose_preset("fast", ModelSettings(steps=1)).steps == 1
+    assert choose_preset("fast", ModelSettings(steps=500)).steps == PRESETS["fast"].steps  # never more
+
+
 def test_animate_takes_the_models_own_steps_and_solver(tiny_sd: Path, tmp_path: Path) -> None:
     model = with_changes(tiny_sd, tmp_path / "model", steps=2, solver="unipc")
     Image.new("RGB", (64, 64), "grey").save(tmp_path / "me.png")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -141,3 +144,37 @@ def test_groups_would_cut_windows_and_are_refused(unet: Any) -> None:
     options = SamplerOptions(plan=FramePlan(groups=frame_groups(6, 3)))
     with pytest.raises(UserError, match="leave out the groups"):
         sample(mixing, torch.zeros(6, 4, 8, 8), None, None, torch.ones(1, 3, 16), 1, options=options)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_training_behind_a_frozen_channels_last_unet(dtype: str, tmp_path: Path) -> None:
+    """In a process of its own: the fault it guards against was a segmentation fault in the backward pass."""
+    script = tmp_path / "train.py"
+    script.write_text(_TRAINING)
+    done = subprocess.run([sys.executable, str(script), dtype], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-500:]
+    plain, channels_last = (float(line) for line in done.stdout.split())
+    assert plain > 0 and channels_last == pytest.approx(plain, rel=1e-3 if dtype == "float32" else 0.1)
+
+
+_TRAINING = """
+import sys
+import torch
+from diffusers import UNet2DConditionModel
+from magicpose.networks.motion import MotionModules
+
+for layout in (torch.contiguous_format, torch.channels_last):
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        block_out_channels=(32, 64), layers_per_block=1, cross_attention_dim=16, attention_head_dim=8,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+    ).to(memory_format=layout).requires_grad_(False)
+    motion = MotionModules.for_unet(unet)
+    for parameter in motion.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    frames = torch.randn(4, 4, 8, 8).contiguous(memory_format=layout)
+    with motion.insert(unet), torch.autocast("cpu", torch.bfloat16, enabled=sys.argv[1] == "bfloat16"):
+        out = unet(frames, torch.full((4,), 500), torch.ones(4, 3, 16)).sample
+    out.float().square().mean().backward()
+    print(float(torch.stack([p.grad.norm() for p in motion.parameters()]).norm()))
+"""
