@@ -24,6 +24,7 @@ from torch import Tensor
 from magicpose.checkpoints.index import ModelSettings, read_settings, write_index
 
 IMAGE_SIZE = 256
+OWN_256 = {**OWN, "steps": 6, "solver": "ddim"}  # chosen by runs/tiny_settings.py for these weights
 MADE_FROM = "eight minutes on a GPU, on from the weights that runs/tiny.sh made: docs/log.md, 2026-11-28"
 # part of the model -> (handed file, training stage it comes from)
 PARTS = {
@@ -47,7 +48,7 @@ def main(handed: Path, model: Path, target: Path, baselines: Path | None = None)
     for part, (name, _) in PARTS.items():
         replace(weights_of(draft / part), handed / f"{name}.safetensors.gz")
     trained = {**read_settings(model).trained, **{part: {"stage": stage} for part, (_, stage) in PARTS.items()}}
-    write_index(draft, ModelSettings(**OWN, image_size=IMAGE_SIZE, trained=trained), MADE_FROM)  # type: ignore[arg-type]
+    write_index(draft, ModelSettings(**OWN_256, image_size=IMAGE_SIZE, trained=trained), MADE_FROM)  # type: ignore[arg-type]
     size = megabytes(draft)
     assert size <= LIMIT_MB, f"{size:.1f} MB is more than the package may hold"
     print(f"{target}: {size:.1f} MB, {added_to_history(draft, model):.1f} MB of them new to a git history")

@@ -23,7 +23,7 @@ from magicpose.training.stages import STAGES as TRAINING
 STAGES = ("vae", "joint", "pose_prior", "appearance", "pose")  # later ones win
 PARTS = ("vae", "text_encoder", "tokenizer", "unet", "appearance", "pose_controlnet", "scheduler")
 # The model's own way, chosen on people of neither training nor evaluation by runs/tiny_settings.py
-OWN = {"guidance_scale": 1.25, "temperature": 0.5, "steps": 6, "solver": "ddim"}
+OWN = {"guidance_scale": 1.25, "temperature": 0.5}
 LIMIT_MB = 72
 
 
