@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from magicpose.errors import UserError
+
+if sys.platform != "win32":
+    import fcntl
 
 _DRAFT = ".part"
 _HELD = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
@@ -76,8 +79,11 @@ def claimed(path: Path) -> Iterator[None]:
     """`path` is made by this process alone while the block runs, however long; its folder must be there.
 
     A lock that the system drops when the process ends, also a killed one, on a hidden file beside `path`. Where the
-    disk knows no locks nothing is claimed. Raises UserError if another process makes `path` now.
+    disk knows no locks, and on Windows, nothing is claimed. Raises UserError if another process makes `path` now.
     """
+    if sys.platform == "win32":
+        yield
+        return
     name = path.name if len(path.name) <= 60 else hashlib.sha256(path.name.encode()).hexdigest()
     lock = path.with_name(f".{name}.lock")
     handle = _locked(lock, path)
