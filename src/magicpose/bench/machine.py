@@ -17,7 +17,8 @@ import torch
 # Best first: what decides the speed of matrix products on x86.
 _INSTRUCTION_SETS = ("amx_int8", "amx_bf16", "amx_fp16", "avx512_bf16", "avx512_vnni", "avx512f", "avx2")
 _SIDE = 2048  # of the matrices whose product is the peak
-_REPEATS = 5
+_FIRST_SIDE, _REPEATS = 256, 5
+_PATIENCE_S = 4.0  # for one size
 GIB = 2**30
 
 
@@ -48,14 +49,27 @@ def this_machine(dtypes: tuple[torch.dtype, ...] = (torch.float32, torch.bfloat1
 
 
 def matrix_peak(dtype: torch.dtype, side: int = _SIDE) -> float:
-    """Thousand million multiply-adds a second of `side` x `side` products, the best of a few."""
+    """Thousand million multiply-adds a second of `side` x `side` products, the best of a few.
+
+    Smaller products where the processor is slow at them: without bfloat16 instructions one of 2048 takes 16 seconds.
+    """
+    size, rate = min(_FIRST_SIDE, side), 0.0
+    while True:
+        seconds = _product_seconds(dtype, size)
+        rate = max(rate, size**3 / seconds / 1e9)
+        if size >= side or 8 * _REPEATS * seconds > _PATIENCE_S:
+            return rate
+        size *= 2
+
+
+def _product_seconds(dtype: torch.dtype, side: int) -> float:
     left, right = (torch.randn(side, side).to(dtype) for _ in range(2))
     best = float("inf")
     for _ in range(_REPEATS):
         began = time.perf_counter()
         torch.mm(left, right)
         best = min(best, time.perf_counter() - began)
-    return side**3 / best / 1e9
+    return best
 
 
 def _cpu_fact(name: str) -> str:
