@@ -14,6 +14,9 @@ from pathlib import Path
 FILE_LINES, FUNCTION_LINES, ARGUMENTS, ROOT_MODULES = 250, 40, 8, 5
 PACKAGE = "magicpose"
 
+LONG_FILES: dict[str, tuple[int, str]] = {  # file -> (its lines, why)
+    "video_out.py": (270, "to be split by kind of output: containers, animations, folders of pictures"),
+}
 # file.function -> (its lines, its arguments, why)
 EXCEPTIONS: dict[str, tuple[int, int, str]] = {
     "parts.__init__": (42, 14, "diffusers: a pipeline takes and registers every part and setting by name"),
@@ -76,7 +79,8 @@ def main() -> None:
     arguments = parser.parse_args()
     files = sorted((arguments.source / PACKAGE).rglob("*.py"))
     texts = {file: file.read_text() for file in files}
-    long_files = [f"{file.name} {text.count(chr(10))}" for file, text in texts.items() if text.count("\n") > FILE_LINES]
+    lengths = [(file.name, text.count("\n")) for file, text in texts.items()]
+    long_files = [f"{name} {n}" for name, n in lengths if n > LONG_FILES.get(name, (FILE_LINES, ""))[0]]
     all_functions = [(file, *f) for file, text in texts.items() for f in functions(ast.parse(text))]
     measured = [(f"{file.stem}.{name}", lines, arguments) for file, name, lines, arguments in all_functions]
     long_functions = [f"{name} {lines}" for name, lines, _ in measured if lines > limits(name)[0]]
@@ -102,6 +106,8 @@ def main() -> None:
     ):
         print(f"{what} {limit}: {len(names)}  {', '.join(names)}")
     print(f"modules at the root: {len(root)}  {', '.join(sorted(root))}")
+    for name, (lines, reason) in LONG_FILES.items():
+        print(f"allowed: {name}, {lines} lines: {reason}")
     for name, (lines, count, reason) in EXCEPTIONS.items():
         print(f"allowed: {name}, {lines} lines, {count} arguments: {reason}")
     if arguments.check and (at_load or long_files or long_functions or wide or len(root) > ROOT_MODULES):

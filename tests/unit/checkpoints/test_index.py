@@ -168,7 +168,7 @@ def test_without_a_preset_a_model_is_run_its_own_way() -> None:
 def test_fast_is_half_of_the_steps_a_model_has_of_its_own() -> None:
     assert choose_preset("fast", ModelSettings()) == PRESETS["fast"]
     few = choose_preset("fast", ModelSettings(steps=8, solver="ddim"))
-    assert (few.scheduler, few.steps, few.guided_to) == ("ddim", 4, PRESETS["fast"].guided_to)
+    assert (few.scheduler, few.steps, few.guidance_stop) == ("ddim", 4, PRESETS["fast"].guidance_stop)
     assert choose_preset("fast", ModelSettings(steps=1)).steps == 1
     assert choose_preset("fast", ModelSettings(steps=500)).steps == PRESETS["fast"].steps  # never more
 
