@@ -9,7 +9,7 @@ import torch
 
 from magicpose import MagicPosePipeline, draw_poses
 from magicpose.media import read_image, write_video
-from magicpose.motions import load_motion
+from magicpose.pose.motions import load_motion
 from magicpose.sampling import make_scheduler
 
 

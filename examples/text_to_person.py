@@ -19,7 +19,7 @@ import tyro
 from diffusers import StableDiffusionPipeline
 
 import magicpose as mp
-from magicpose.conversion.folder import read_folder
+from magicpose.checkpoints.folder import read_folder
 from magicpose.errors import UserError
 
 

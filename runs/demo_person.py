@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image
 
-from magicpose.hub import WEIGHTS
+from magicpose.checkpoints.hub import WEIGHTS
 from synthetic_people.clip import render_clip
 
 SEED = 10_000_189

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 
 import magicpose as mp
 from magicpose.media import contact_sheet, read_image, read_video
-from magicpose.pose.crop import Frame
+from magicpose.pose.detection.mediapipe.crop import Frame
 from magicpose.pose.keypoints import Pose
 
 CLIPS = (("carphone.mp4", (0, 60, 105)), ("cam01.mp4", (5, 40, 75)), ("cam02.mp4", (40,)))

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from magicpose.pose.detection.mediapipe.body import MediaPipeDetector
 from magicpose.pose.keypoints import Points, Pose
-from magicpose.pose.mediapipe import MediaPipeDetector
 from synthetic_people.clip import render_clip
 
 FRAMINGS = ("full", "knee", "half", "bust", "head", "face")

@@ -15,9 +15,9 @@ from PIL import Image
 from rich.progress import track as bar
 
 from magicpose.media import contact_sheet
-from magicpose.motions import FOLDER, MOTIONS, save_motion
-from magicpose.pose.draw import draw_poses
+from magicpose.pose.drawing.draw import draw_poses
 from magicpose.pose.keypoints import PoseTrack
+from magicpose.pose.motions import FOLDER, MOTIONS, save_motion
 from synthetic_people import expression
 from synthetic_people.background import make_background
 from synthetic_people.geometry import unit

@@ -16,9 +16,9 @@ import tyro
 from numpy.typing import NDArray
 from PIL import Image
 
+from magicpose.animation.presets import PRESETS, Preset
 from magicpose.pipeline import MagicPosePipeline
 from magicpose.pose.keypoints import PoseTrack
-from magicpose.presets import PRESETS, Preset
 from magicpose.sampling import Guidance
 from synthetic_people.clip import Clip, render_clip
 

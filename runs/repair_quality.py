@@ -16,9 +16,9 @@ import numpy as np
 from detector_quality import _eyes, _palm, _trunk
 from numpy.typing import NDArray
 
+from magicpose.pose.detection.mediapipe.body import MediaPipeDetector
 from magicpose.pose.keypoints import Pose, PoseTrack
-from magicpose.pose.mediapipe import MediaPipeDetector
-from magicpose.pose.smooth import repair
+from magicpose.pose.retargeting.repair import repair
 from synthetic_people.clip import render_clip
 
 FRAMINGS = ("full", "half", "bust", "head")

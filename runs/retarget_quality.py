@@ -30,8 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magicpose.pose.keypoints import Pose, PoseTrack
-from magicpose.pose.retarget import retarget
-from magicpose.pose.smooth import RepairOptions, repair
+from magicpose.pose.retargeting.repair import RepairOptions, repair
+from magicpose.pose.retargeting.retarget import retarget
 from synthetic_people.asset import LEFT_EAR, LEFT_PUPIL, NOSE_TIP, RIGHT_EAR, RIGHT_PUPIL, load_asset
 from synthetic_people.identity import make_identity
 from synthetic_people.kernels import Camera

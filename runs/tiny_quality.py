@@ -26,11 +26,11 @@ from PIL import Image
 
 from magicpose.evaluation.image import METRICS, face_region
 from magicpose.media import contact_sheet
-from magicpose.model import MagicPoseModel
+from magicpose.networks.model import MagicPoseModel
 from magicpose.pipeline import MagicPosePipeline
-from magicpose.pose.draw import draw_pose
+from magicpose.pose.drawing.draw import draw_pose
 from magicpose.pose.keypoints import Pose
-from magicpose.pose.retarget import retarget
+from magicpose.pose.retargeting.retarget import retarget
 from magicpose.sampling import make_scheduler, sample
 from synthetic_people.clip import Clip, clip_as, render_clip
 
@@ -126,7 +126,7 @@ def rows(pipeline: MagicPosePipeline, options: Options) -> dict[str, Generate]:
 def _with(model: MagicPoseModel, appearance: Path | None = None, pose: Path | None = None) -> MagicPoseModel:
     from diffusers import ControlNetModel, UNet2DConditionModel
 
-    from magicpose.appearance import AppearanceControl
+    from magicpose.networks.appearance import AppearanceControl
 
     branch, controlnet = model.appearance, model.pose_controlnet
     if appearance is not None:

@@ -23,7 +23,7 @@ from PIL import Image
 from magicpose.evaluation.image import mean_absolute_error, psnr
 from magicpose.media import contact_sheet
 from magicpose.pipeline import MagicPosePipeline
-from magicpose.pose.draw import draw_pose
+from magicpose.pose.drawing.draw import draw_pose
 from magicpose.pose.keypoints import PoseTrack
 from magicpose.sampling import make_scheduler, sample
 from synthetic_people.background import make_background

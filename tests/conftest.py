@@ -83,8 +83,8 @@ def _networks() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def tiny_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder of random weights, under 1 MB; guidance 2 by default."""
-    from magicpose.conversion.folder import write_folder
-    from magicpose.conversion.original import Components
+    from magicpose.checkpoints.folder import write_folder
+    from magicpose.checkpoints.original.read import Components
 
     base = tmp_path_factory.mktemp("tiny_sd")
     _write_tokenizer(base / "tokenizer")

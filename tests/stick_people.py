@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from magicpose.pose.head import BODY_ON_HEAD, head_model
 from magicpose.pose.keypoints import Pose, PoseTrack
+from magicpose.pose.retargeting.head import BODY_ON_HEAD, head_model
 
 Floats = NDArray[np.float64]
 SIZE = (640, 640)

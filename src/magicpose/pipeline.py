@@ -16,26 +16,26 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from magicpose.appearance import AppearanceControl
-from magicpose.arithmetic import Arithmetic, use_arithmetic
-from magicpose.autoencoder import stride
-from magicpose.compiling import compile_networks, restore_networks
-from magicpose.conversion.cast import cast
-from magicpose.conversion.files import replacing_folder
-from magicpose.conversion.folder import read_folder, write_folder
-from magicpose.conversion.original import Components
+from magicpose.acceleration.arithmetic import Arithmetic, use_arithmetic
+from magicpose.acceleration.compiling import compile_networks, restore_networks
+from magicpose.acceleration.offload import offload
+from magicpose.acceleration.replacement import Replacement
+from magicpose.animation.presets import check_temperature
+from magicpose.checkpoints.compatibility import check_base, check_fit
+from magicpose.checkpoints.folder import read_folder, write_folder
+from magicpose.checkpoints.hub import find_model
+from magicpose.checkpoints.original.cast import cast
+from magicpose.checkpoints.original.read import Components
+from magicpose.checkpoints.original.weight_files import replacing_folder
+from magicpose.checkpoints.settings import PAPER_GUIDANCE, ModelSettings
 from magicpose.errors import UserError
-from magicpose.fitting import check_base, check_fit
-from magicpose.hub import find_model
-from magicpose.layers import Replacement
 from magicpose.media.canvas import Canvas, Size
-from magicpose.model import MagicPoseModel
-from magicpose.model_settings import PAPER_GUIDANCE, ModelSettings
-from magicpose.motion import MotionModules
-from magicpose.offload import offload
-from magicpose.pose.draw import draw_poses
+from magicpose.networks.appearance import AppearanceControl
+from magicpose.networks.autoencoder import stride
+from magicpose.networks.model import MagicPoseModel
+from magicpose.networks.motion import MotionModules
+from magicpose.pose.drawing.draw import draw_poses
 from magicpose.pose.keypoints import PoseTrack
-from magicpose.presets import check_temperature
 from magicpose.sampling import SD15_SCHEDULE, FramePlan, Guidance, Progress, make_scheduler, sample
 
 Pictures = Image.Image | Sequence[Image.Image]

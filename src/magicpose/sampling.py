@@ -19,12 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from magicpose.appearance import join_references
-from magicpose.attention import KeysValues
-from magicpose.capacity import frames_that_fit
+from magicpose.acceleration.capacity import frames_that_fit
 from magicpose.errors import UserError
-from magicpose.model import MagicPoseModel
-from magicpose.motion import MotionModules
+from magicpose.networks.appearance import join_references
+from magicpose.networks.attention import KeysValues
+from magicpose.networks.model import MagicPoseModel
+from magicpose.networks.motion import MotionModules
 
 Bank = dict[str, Tensor]
 ProjectedBank = Mapping[str, KeysValues]

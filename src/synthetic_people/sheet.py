@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from magicpose.pose.draw import draw_poses
+from magicpose.pose.drawing.draw import draw_poses
 from magicpose.pose.keypoints import PoseTrack
 from synthetic_people.asset import Array
 from synthetic_people.clip import Clip

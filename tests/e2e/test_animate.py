@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from magicpose.animation import AnimateOptions, animate
+from magicpose.animation.drivers import DriverOptions
+from magicpose.animation.jobs import work_folder
+from magicpose.animation.run import AnimateOptions, animate
+from magicpose.checkpoints.hub import check_complete
 from magicpose.cli import main
-from magicpose.drivers import DriverOptions
 from magicpose.errors import UserError
-from magicpose.hub import check_complete
-from magicpose.jobs import work_folder
 from magicpose.media import list_images, probe, read_image, read_metadata, read_video
 from magicpose.progress import Silent
 
@@ -145,7 +145,7 @@ def test_a_model_larger_than_the_memory_is_noticed_early(tiny_sd: Path) -> None:
 def test_a_preview_stands_beside_the_job_while_it_runs(
     reference: Path, tiny_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from magicpose.jobs import Job
+    from magicpose.animation.jobs import Job
 
     sheets: list[tuple[int, int]] = []
     closing = Job.close

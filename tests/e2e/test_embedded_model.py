@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from magicpose.checkpoints.hub import EMBEDDED
 from magicpose.evaluation.image import psnr
-from magicpose.hub import EMBEDDED
-from magicpose.motions import load_motion
 from magicpose.pipeline import MagicPosePipeline
+from magicpose.pose.motions import load_motion
 
 PERSON = Path(__file__).parents[2] / "src/magicpose/weights/people/demo.png"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from magicpose.drivers import resample
+from magicpose.animation.drivers import resample
 from magicpose.media import list_images, read_image
-from magicpose.motions import load_motion
 from magicpose.pipeline import MagicPosePipeline
+from magicpose.pose.motions import load_motion
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from magicpose.conversion.folder import read_folder
+from magicpose.checkpoints.folder import read_folder
 from magicpose.errors import UserError
 from magicpose.pose.keypoints import PoseTrack
 

@@ -10,7 +10,7 @@ from recorded import DATA, FULL, Golden
 from safetensors.torch import load_file
 from torch import Tensor
 
-from magicpose.conversion import load_original
+from magicpose.checkpoints.original.read import load_original
 
 
 @pytest.fixture(scope="session")

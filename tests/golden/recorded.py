@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from magicpose.model import MagicPoseModel
+from magicpose.networks.model import MagicPoseModel
 
 ROOT = Path(__file__).parents[2]
 FULL = ROOT.parent / "shared" / "golden"

@@ -11,7 +11,8 @@ import torch
 from recorded import DATA
 from torch import Tensor
 
-from magicpose.conversion import Components, export_original, load_components, load_original
+from magicpose.checkpoints.original.export import export_original
+from magicpose.checkpoints.original.read import Components, load_components, load_original
 
 Entries = dict[str, Any]
 

@@ -11,10 +11,10 @@ import torch
 from recorded import Golden
 from torch import Tensor
 
-from magicpose.attention import attend, attention_layers
-from magicpose.conversion import keys
-from magicpose.model import MagicPoseModel
-from magicpose.motion import MotionModules, attend_over_time
+from magicpose.checkpoints.original import keys
+from magicpose.networks.attention import attend, attention_layers
+from magicpose.networks.model import MagicPoseModel
+from magicpose.networks.motion import MotionModules, attend_over_time
 from magicpose.sampling import make_scheduler, sample
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -6,10 +6,10 @@ import torch
 from diffusers import MotionAdapter, UNet2DConditionModel
 from torch import Tensor
 
-from magicpose.appearance import AppearanceControl
-from magicpose.conversion import keys
-from magicpose.conversion.schedule import schedule_buffers
-from magicpose.motion import attend_over_time
+from magicpose.checkpoints.original import keys
+from magicpose.checkpoints.original.schedule import schedule_buffers
+from magicpose.networks.appearance import AppearanceControl
+from magicpose.networks.motion import attend_over_time
 
 WIDTHS = (32, 64, 96, 96)
 LAYOUT = keys.Layout((True, True, True, False), 2)

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from magicpose.model import MagicPoseModel
+from magicpose.networks.attend import attend_in_slices, train_in_slices
+from magicpose.networks.model import MagicPoseModel
 from magicpose.sampling import FramePlan, Guidance, make_scheduler, sample
-from magicpose.slices import attend_in_slices, train_in_slices
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 few = settings(

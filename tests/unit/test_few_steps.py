@@ -10,7 +10,7 @@ import torch
 from diffusers import DDIMScheduler, LCMScheduler, StableDiffusionPipeline, TCDScheduler
 from torch import Tensor
 
-from magicpose.model import MagicPoseModel
+from magicpose.networks.model import MagicPoseModel
 from magicpose.pipeline import MagicPosePipeline
 from magicpose.sampling import SD15_SCHEDULE, sample
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from magicpose.arithmetic import Arithmetic
+from magicpose.acceleration.arithmetic import Arithmetic
+from magicpose.checkpoints.settings import ModelSettings
 from magicpose.errors import UserError
-from magicpose.model_settings import ModelSettings
 from magicpose.pipeline import MagicPosePipeline
 from magicpose.sampling import SD15_SCHEDULE, FramePlan
 
@@ -121,9 +121,9 @@ def test_the_small_models_own_autoencoder_and_fine_maps(tiny_sd: Path, tmp_path:
     """Latents of 8 channels, maps at twice the frames' resolution, folded 4 x 4 before the first layer."""
     from diffusers import ControlNetModel, UNet2DConditionModel
 
-    from magicpose.appearance import AppearanceControl
-    from magicpose.autoencoder import PatchAutoencoder
-    from magicpose.model import MagicPoseModel
+    from magicpose.networks.appearance import AppearanceControl
+    from magicpose.networks.autoencoder import PatchAutoencoder
+    from magicpose.networks.model import MagicPoseModel
 
     stock = MagicPosePipeline.from_pretrained(tiny_sd)
     unet = UNet2DConditionModel.from_config(

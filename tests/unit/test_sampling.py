@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from magicpose.capacity import frame_bytes, frames_that_fit, free_bytes
+from magicpose.acceleration.capacity import frame_bytes, frames_that_fit, free_bytes
 from magicpose.errors import UserError
-from magicpose.model import MagicPoseModel
+from magicpose.networks.model import MagicPoseModel
 from magicpose.sampling import FramePlan, Guidance, bank_bytes, make_scheduler, sample
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -194,7 +194,7 @@ def test_a_container_of_the_first_kind(tmp_path: Path) -> None:
 def test_every_check_of_memory_knows_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The container allows 1000 bytes, whatever the machine has."""
     from magicpose import capacity, hub
-    from magicpose.conversion.files import check_memory
+    from magicpose.checkpoints.original.weight_files import check_memory
 
     (tmp_path / "memory.max").write_text("1000\n")
     (tmp_path / "memory.current").write_text("0\n")

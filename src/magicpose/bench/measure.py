@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from magicpose.acceleration.int8 import Int8Layer
+from magicpose.acceleration.packed import PackedLinear
+from magicpose.acceleration.winograd import WinogradConv2d
 from magicpose.bench.machine import PeakMemory
 from magicpose.bench.original import original_step, plain_attention
 from magicpose.bench.stack import Inputs, Stack, Width, build_stack, make_inputs
-from magicpose.packed import PackedLinear
-from magicpose.quantised import Int8Layer
-from magicpose.winograd import WinogradConv2d
 
 Costs = dict[str, float]
 # The calls of the fast path, in order. The bank is per timestep, hint and decode once per frame of the clip,

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from magicpose.arithmetic import Arithmetic, use_arithmetic
+from magicpose.acceleration.arithmetic import Arithmetic, use_arithmetic
+from magicpose.acceleration.compiling import compile_networks
 from magicpose.bench.stack import Stack
-from magicpose.compiling import compile_networks
 
 
 @dataclass(frozen=True)

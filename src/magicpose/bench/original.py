@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from magicpose.attention import attention_layers
 from magicpose.bench.stack import Inputs
-from magicpose.model import MagicPoseModel
+from magicpose.networks.attention import attention_layers
+from magicpose.networks.model import MagicPoseModel
 
 
 class PlainAttention:

@@ -11,7 +11,8 @@ from typing import Any
 import psutil
 import torch
 
-from magicpose.arithmetic import Arithmetic
+from magicpose.acceleration.arithmetic import Arithmetic
+from magicpose.animation.presets import PRESETS
 from magicpose.bench.machine import GIB, Machine, this_machine
 from magicpose.bench.measure import (
     Costs,
@@ -28,7 +29,6 @@ from magicpose.bench.measure import (
 from magicpose.bench.modes import MODES, ORIGINAL, prepared
 from magicpose.bench.stack import Stack, Width, build_stack, make_inputs
 from magicpose.errors import UserError
-from magicpose.presets import PRESETS
 from magicpose.sampling import FramePlan, Guidance, sample
 
 Say = Callable[[str], None]

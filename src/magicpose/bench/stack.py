@@ -9,8 +9,8 @@ import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 
-from magicpose.appearance import AppearanceControl
-from magicpose.model import MagicPoseModel
+from magicpose.networks.appearance import AppearanceControl
+from magicpose.networks.model import MagicPoseModel
 
 Width = Literal["sd15", "tiny"]
 LATENT_STRIDE = 8

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from magicpose.presets import PresetName
+from magicpose.animation.presets import PresetName
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ class Options:
 
 
 def run(options: Options) -> None:
-    from magicpose.animation import AnimateOptions, animate
+    from magicpose.animation.drivers import DriverOptions
+    from magicpose.animation.run import AnimateOptions, animate
     from magicpose.cli.arguments import parse_person, parse_size
     from magicpose.cli.bars import Bars
-    from magicpose.drivers import DriverOptions
     from magicpose.errors import UserError
 
     if len(options.inputs) < 2:
@@ -124,6 +124,6 @@ def run(options: Options) -> None:
 
 def interrupted(options: Options) -> str:
     """What to say after Ctrl-C."""
-    from magicpose.jobs import resume_hint
+    from magicpose.animation.jobs import resume_hint
 
     return resume_hint(options.output)

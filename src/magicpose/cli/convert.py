@@ -30,10 +30,10 @@ class Options:
 
 
 def run(options: Options) -> None:
-    from magicpose.conversion.paths import check_paths
+    from magicpose.checkpoints.original.paths import check_paths
 
     check_paths(options.sources, options.output, options.overwrite)
-    from magicpose.conversion import convert
+    from magicpose.checkpoints.convert import convert
 
     written = convert(
         options.sources, options.output, options.dtype, options.lora_scale, options.overwrite, options.ignore_unknown

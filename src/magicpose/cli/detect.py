@@ -45,11 +45,11 @@ def run(options: Options) -> None:
     from magicpose.cli.bars import Bars
     from magicpose.errors import UserError
     from magicpose.media import check_output
-    from magicpose.pose.detect import choose_detector, detect_people
-    from magicpose.pose.document import save_people
+    from magicpose.pose.detection.detect import choose_detector, detect_people
+    from magicpose.pose.documents.document import save_people
+    from magicpose.pose.drawing.previews import write_overlay
     from magicpose.pose.people import pick_person
-    from magicpose.pose.smooth import repair
-    from magicpose.previews import write_overlay
+    from magicpose.pose.retargeting.repair import repair
 
     chosen = None if options.person == "all" else parse_person(options.person)
     check_output(options.output, options.overwrite)

@@ -33,10 +33,10 @@ class Options:
 
 
 def run(options: Options) -> None:
+    from magicpose.animation.drivers import DriverOptions, read_driver
     from magicpose.cli.arguments import parse_person, parse_size
     from magicpose.cli.bars import Bars
-    from magicpose.drivers import DriverOptions, read_driver
-    from magicpose.previews import draw_driver
+    from magicpose.pose.drawing.previews import draw_driver
 
     read = DriverOptions(options.fps, options.start, options.end, parse_person(options.person), maps=False)
     bars = Bars()

@@ -11,9 +11,9 @@ class Options:
 
 
 def run(options: Options) -> None:
-    from magicpose.hub import EMBEDDED
-    from magicpose.motions import MOTIONS
-    from magicpose.presets import PRESETS
+    from magicpose.animation.presets import PRESETS
+    from magicpose.checkpoints.hub import EMBEDDED
+    from magicpose.pose.motions import MOTIONS
 
     print("Models (--model):")
     for name, model in EMBEDDED.items():

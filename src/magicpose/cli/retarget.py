@@ -44,18 +44,18 @@ def run(options: Options) -> None:
     import numpy as np
     from PIL import Image
 
+    from magicpose.animation.drivers import DriverOptions, read_driver
     from magicpose.cli.arguments import parse_person
     from magicpose.cli.bars import Bars
-    from magicpose.drivers import DriverOptions, read_driver
     from magicpose.errors import UserError
     from magicpose.media import check_output, read_image, write_image
-    from magicpose.pose.detect import choose_detector, detect_pose
-    from magicpose.pose.diagnosis import diagnose
-    from magicpose.pose.document import save_people
-    from magicpose.pose.preview import preview
-    from magicpose.pose.retarget import retarget
-    from magicpose.pose.smooth import repair
-    from magicpose.previews import STILLS, write_overlay
+    from magicpose.pose.detection.detect import choose_detector, detect_pose
+    from magicpose.pose.documents.document import save_people
+    from magicpose.pose.drawing.previews import STILLS, write_overlay
+    from magicpose.pose.drawing.strip import preview
+    from magicpose.pose.retargeting.diagnosis import diagnose
+    from magicpose.pose.retargeting.repair import repair
+    from magicpose.pose.retargeting.retarget import retarget
 
     for path in (options.output, options.preview):
         if path is not None:

@@ -109,12 +109,12 @@ class PoseTrack:
 
         `size` and `fps` are for files that do not state them; see `document.load_person`.
         """
-        from magicpose.pose.document import load_person
+        from magicpose.pose.documents.document import load_person
 
         return load_person(path, person, size=size, fps=fps)
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write a pose document (`*.pose.json`) with this one person; see `document.save_people`."""
-        from magicpose.pose.document import save_people
+        from magicpose.pose.documents.document import save_people
 
         save_people(path, [self], overwrite=overwrite)

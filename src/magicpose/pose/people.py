@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from magicpose.errors import UserError
-from magicpose.pose.draw import THRESHOLD
+from magicpose.pose.drawing.draw import THRESHOLD
 from magicpose.pose.keypoints import Points, Pose, PoseTrack
 
 Person = Literal["largest", "center"] | int

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from magicpose.attention import Match
 from magicpose.errors import UserError
+from magicpose.networks.attention import Match
 
 REACH_M = 0.04  # farther apart, in the rest pose, two places are not the same piece
 _ONLY = "up_blocks."  # the ControlNet speaks to these blocks alone: no other layer can know the pose

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from magicpose.errors import UserError
 from magicpose.pose.augment import mask_parts
-from magicpose.pose.draw import draw_pose
+from magicpose.pose.drawing.draw import draw_pose
 from magicpose.pose.keypoints import Pose
 from magicpose.training.config import TrainConfig
 from magicpose.training.correspondence import matches

@@ -299,7 +299,7 @@ def compile_networks(objective: DenoisingObjective) -> None:
 
 
 def _stride(vae: Any) -> int:
-    from magicpose.autoencoder import stride
+    from magicpose.networks.autoencoder import stride
 
     return stride(vae)
 

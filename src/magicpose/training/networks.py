@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from magicpose.appearance import AppearanceControl
 from magicpose.errors import UserError
-from magicpose.model import MagicPoseModel
+from magicpose.networks.appearance import AppearanceControl
+from magicpose.networks.model import MagicPoseModel
 from magicpose.sampling import make_scheduler
 from magicpose.training.config import NetworkConfig, TrainConfig
 from magicpose.training.loss import NoiseSchedule
@@ -99,7 +99,7 @@ def _load(part: Part, folder: Path) -> nn.Module:
     import diffusers
     import transformers
 
-    from magicpose.autoencoder import PatchAutoencoder
+    from magicpose.networks.autoencoder import PatchAutoencoder
 
     about = json.loads((folder / "config.json").read_text())
     name = about.get("_class_name") or about["architectures"][0]
@@ -147,7 +147,7 @@ def widen_latents(module: Any, channels: int | None) -> Any:
 def _make(part: Part, networks: Networks, sizes: NetworkConfig) -> Any:
     import diffusers
 
-    from magicpose.autoencoder import PatchAutoencoder
+    from magicpose.networks.autoencoder import PatchAutoencoder
 
     if part == "vae":
         return PatchAutoencoder(sizes.latent_channels, sizes.patch, sizes.vae_channels, sizes.vae_layers)

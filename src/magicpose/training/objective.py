@@ -7,8 +7,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from magicpose.attention import Match
-from magicpose.model import MagicPoseModel
+from magicpose.networks.attention import Match
+from magicpose.networks.model import MagicPoseModel
 from magicpose.training.config import LossConfig
 from magicpose.training.correspondence import correspondence_loss
 from magicpose.training.data import Batch

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from magicpose.pose.crop import Roi, circle, crop, turn_to, whole
+from magicpose.pose.detection.mediapipe.crop import Roi, circle, crop, turn_to, whole
 
 squares = st.builds(
     Roi,

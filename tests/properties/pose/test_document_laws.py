@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from magicpose import PoseTrack
 from magicpose.errors import UserError
-from magicpose.pose.document import load_people, save_people
+from magicpose.pose.documents.document import load_people, save_people
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "pose.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)

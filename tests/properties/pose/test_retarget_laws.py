@@ -7,12 +7,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from magicpose.pose.head import fit_heads
 from magicpose.pose.keypoints import Pose, PoseTrack
-from magicpose.pose.placement import filled
-from magicpose.pose.proportions import measure, ratios
-from magicpose.pose.retarget import retarget
-from magicpose.pose.smooth import RepairOptions, repair
+from magicpose.pose.retargeting.head import fit_heads
+from magicpose.pose.retargeting.placement import filled
+from magicpose.pose.retargeting.proportions import measure, ratios
+from magicpose.pose.retargeting.repair import RepairOptions, repair
+from magicpose.pose.retargeting.retarget import retarget
 from stick_people import SIZE, Body, clip, figure, wandering
 
 few = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from magicpose.pose import mediapipe, mediapipe_face, mediapipe_hands
-from magicpose.pose.blaze import anchor_centres, decode, overlap, refine, sigmoid
+from magicpose.pose.detection.mediapipe import body as mediapipe
+from magicpose.pose.detection.mediapipe import face as mediapipe_face
+from magicpose.pose.detection.mediapipe import hands as mediapipe_hands
+from magicpose.pose.detection.mediapipe.blaze import anchor_centres, decode, overlap, refine, sigmoid
 
 
 def test_anchors_stand_in_the_middle_of_the_cells_in_the_networks_order() -> None:

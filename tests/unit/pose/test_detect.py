@@ -15,10 +15,10 @@ from PIL import Image
 import magicpose as mp
 from magicpose.errors import UserError
 from magicpose.media import MediaWarning, write_video
-from magicpose.pose.crop import Frame
-from magicpose.pose.detect import choose_detector, detect_people
+from magicpose.pose.detection.detect import choose_detector, detect_people
+from magicpose.pose.detection.mediapipe.body import MediaPipeDetector
+from magicpose.pose.detection.mediapipe.crop import Frame
 from magicpose.pose.keypoints import Pose
-from magicpose.pose.mediapipe import MediaPipeDetector
 
 # Labelled by hand in scikit-image's astronaut.png, in pixels.
 ASTRONAUT_BODY = {0: (224, 126), 2: (100, 255), 3: (61, 412), 14: (204, 101), 15: (247, 103)}

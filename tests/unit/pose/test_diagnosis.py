@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from magicpose.errors import UserError
-from magicpose.pose.diagnosis import Diagnosis, diagnose
+from magicpose.pose.drawing.strip import preview
 from magicpose.pose.keypoints import Pose, PoseTrack
-from magicpose.pose.preview import preview
+from magicpose.pose.retargeting.diagnosis import Diagnosis, diagnose
 from stick_people import SIZE, Body, clip, figure, wandering, without
 
 A = Body()

@@ -10,8 +10,8 @@ import pytest
 
 from magicpose import Pose, PoseTrack
 from magicpose.errors import UserError
-from magicpose.pose import document, jsonfile
-from magicpose.pose.document import load_people, load_person, save_people
+from magicpose.pose.documents import document, jsonfile
+from magicpose.pose.documents.document import load_people, load_person, save_people
 
 
 def track(x: float = 10, frames: int = 2, size: tuple[int, int] = (100, 80), spread: float = 20) -> PoseTrack:

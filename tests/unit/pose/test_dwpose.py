@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from magicpose.errors import UserError
-from magicpose.pose import dwpose
+from magicpose.pose.detection import dwpose
 from magicpose.pose.keypoints import BODY_NAMES
 
 COCO_17 = (

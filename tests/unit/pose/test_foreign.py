@@ -11,7 +11,7 @@ import pytest
 
 from magicpose import PoseTrack
 from magicpose.errors import UserError
-from magicpose.pose.document import load_people, save_people
+from magicpose.pose.documents.document import load_people, save_people
 from magicpose.pose.keypoints import BODY_NAMES
 
 BODY_25 = (

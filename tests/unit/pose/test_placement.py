@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from magicpose.pose.placement import NECK, expected, shift, weighed
-from magicpose.pose.proportions import HIP_CENTRE
+from magicpose.pose.retargeting.placement import NECK, expected, shift, weighed
+from magicpose.pose.retargeting.proportions import HIP_CENTRE
 
 Floats = NDArray[np.float64]
 WIDTH, METRE = 100.0, 280.0

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from magicpose.errors import UserError
-from magicpose.pose.head import fit_heads
 from magicpose.pose.keypoints import Pose, PoseTrack
-from magicpose.pose.retarget import retarget
+from magicpose.pose.retargeting.head import fit_heads
+from magicpose.pose.retargeting.retarget import retarget
 from stick_people import SIZE, Body, clip, figure, wandering, without
 
 A = Body()

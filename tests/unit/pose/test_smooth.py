@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from magicpose.pose.keypoints import PoseTrack
-from magicpose.pose.smooth import RepairOptions, _local_quadratic, person_size, repair
+from magicpose.pose.retargeting.repair import RepairOptions, _local_quadratic, person_size, repair
 from stick_people import SIZE, Body, clip, wandering
 
 OFF = RepairOptions(least_score=0, swaps=False, jump=0, gap_s=0, hand_gap_s=0, smooth_s=0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from magicpose.pose.detection.tracking import tracks
 from magicpose.pose.keypoints import Pose, PoseTrack
-from magicpose.pose.tracking import tracks
 
 SIZE = (400, 200)
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from magicpose.attention import Match
 from magicpose.errors import UserError
+from magicpose.networks.attention import Match
 from magicpose.training.config import TrainConfig, build
 from magicpose.training.correspondence import _coarser, correspondence_loss, matches
 from magicpose.training.loop import train

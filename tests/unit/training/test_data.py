@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from magicpose.errors import UserError
-from magicpose.pose.draw import draw_pose
+from magicpose.pose.drawing.draw import draw_pose
 from magicpose.pose.keypoints import Pose
 from magicpose.training.config import TrainConfig, build
 from magicpose.training.data import LatentClips, Square, find_clips, image_batch, latent_batch, prefetch

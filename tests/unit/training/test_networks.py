@@ -5,8 +5,8 @@ from pathlib import Path
 import diffusers
 import torch
 
-from magicpose.autoencoder import PatchAutoencoder
-from magicpose.model import MagicPoseModel
+from magicpose.networks.autoencoder import PatchAutoencoder
+from magicpose.networks.model import MagicPoseModel
 from magicpose.training.config import TrainConfig, build
 from magicpose.training.loop import train
 from magicpose.training.networks import widen_latents

@@ -1,0 +1,1 @@
+"""Quicker layers, compiling, memory: what changes speed or memory, not the method."""

@@ -1,0 +1,1 @@
+"""The main job: a photo and a driver in, a finished video out, resumable."""

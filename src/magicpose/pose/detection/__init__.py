@@ -1,0 +1,1 @@
+"""Keypoints from pictures and videos."""

@@ -1,0 +1,1 @@
+"""The embedded detector: MediaPipe's networks on LiteRT."""

@@ -1,0 +1,1 @@
+"""Pose documents of ours and of other programs."""

@@ -1,0 +1,1 @@
+"""Pose maps and overlays."""

@@ -1,0 +1,1 @@
+"""Repair, judgement and fitting of a motion to a person."""
