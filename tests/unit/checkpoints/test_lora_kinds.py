@@ -18,7 +18,8 @@ from magicpose.checkpoints.original.lora_settings import Strength, adapter_file,
 from magicpose.errors import UserError
 
 peft = pytest.importorskip("peft", reason="the oracle of these tests is PEFT")
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # PEFT remarks on how it saves
+# PEFT remarks on how it saves, and calls transformers by an old name
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore:`is_gradient_checkpointing`:FutureWarning")
 
 State = dict[str, Tensor]
 BLOCK = "down_blocks.0.attentions.0.transformer_blocks.0"
