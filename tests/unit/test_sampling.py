@@ -208,6 +208,14 @@ def test_a_step_hook_may_stop(model: MagicPoseModel) -> None:
     assert [span for span, _ in groups] == [slice(0, 3)]
 
 
+def test_a_scheduler_is_a_template_that_stays_as_it_was(model: MagicPoseModel) -> None:
+    """Its multistep memory and timesteps would reach the next clip, and the next group of this one."""
+    scheduler = make_scheduler("dpm++2m")
+    first = sample(model, NOISE, REFERENCE, MAPS, CONTEXT, 3, 1.0, scheduler, planned(2))
+    assert scheduler.num_inference_steps is None and scheduler.lower_order_nums == 0
+    assert torch.equal(first, sample(model, NOISE, REFERENCE, MAPS, CONTEXT, 3, 1.0, scheduler, planned(2)))
+
+
 def test_an_impossible_plan_is_refused() -> None:
     with pytest.raises(UserError, match="the batch must be at least 1, not 0"):
         FramePlan(batch=0)
