@@ -49,6 +49,19 @@ def latent_batch(data: Path, stage: str, number: int = 0, **more: object) -> Lat
     )
 
 
+def test_frames_of_a_plan_are_frames_of_their_own_clips(data: Path) -> None:
+    """Clips of all lengths: no index passes the end of its clip, and all of a long one are drawn."""
+    lengths, config = np.array([2, 30, 5]), config_for(data)
+    plans = [plan_latents(lengths.tolist(), (2, 4, 4), STAGES["pose"], config, number, 0) for number in range(200)]
+    clips = np.stack([plan.clips for plan in plans])
+    for frames in (
+        np.stack([plan.references for plan in plans]),
+        *np.stack([plan.targets for plan in plans]).transpose(2, 0, 1),
+    ):
+        assert (frames < lengths[clips]).all()
+        assert [frames[clips == clip].max() for clip in range(3)] == [1, 29, 4]
+
+
 def test_a_batch_holds_what_its_plan_names(data: Path) -> None:
     clips, config = latent_clips(data), config_for(data)
     plan = plan_latents([4, 4, 4], (2, 4, 4), STAGES["pose"], config, 5, 0)
