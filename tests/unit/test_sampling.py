@@ -208,6 +208,14 @@ def test_a_step_hook_may_stop(model: MagicPoseModel) -> None:
     assert [span for span, _ in groups] == [slice(0, 3)]
 
 
+def test_every_frame_may_have_a_text_of_its_own(model: MagicPoseModel) -> None:
+    texts = torch.cat([CONTEXT, -CONTEXT, 2 * CONTEXT, CONTEXT.flip(1)])
+    one_by_one = [sample(model, NOISE[:1], None, MAPS[k : k + 1], texts[k : k + 1], 2, 2.0) for k in range(len(texts))]
+    together = sample(model, NOISE[:1], None, MAPS, texts, 2, 2.0, options=planned(2, batch=3))
+    assert torch.allclose(together, torch.cat(one_by_one), atol=1e-4)
+    assert not torch.allclose(together[:1], together[1:2], atol=1e-2)
+
+
 def test_a_scheduler_is_a_template_that_stays_as_it_was(model: MagicPoseModel) -> None:
     """Its multistep memory and timesteps would reach the next clip, and the next group of this one."""
     scheduler = make_scheduler("dpm++2m")
