@@ -62,6 +62,15 @@ def test_frames_of_a_plan_are_frames_of_their_own_clips(data: Path) -> None:
         assert [frames[clips == clip].max() for clip in range(3)] == [1, 29, 4]
 
 
+def test_timesteps_cover_the_schedule_in_every_batch(data: Path) -> None:
+    """One in each part of 0 to 999, and over many batches all of them alike."""
+    config = config_for(data, batch={"clips": 4, "targets": 1})
+    plans = [plan_latents([4], (2, 4, 4), STAGES["pose"], config, number, 0) for number in range(300)]
+    timesteps = np.stack([plan.timesteps for plan in plans])
+    assert (np.sort(timesteps) // 250 == np.arange(4)).all()
+    assert timesteps.min() <= 5 and timesteps.max() >= 994 and abs(timesteps.mean() - 499.5) < 15
+
+
 def test_a_batch_holds_what_its_plan_names(data: Path) -> None:
     clips, config = latent_clips(data), config_for(data)
     plan = plan_latents([4, 4, 4], (2, 4, 4), STAGES["pose"], config, 5, 0)
