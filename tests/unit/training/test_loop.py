@@ -65,6 +65,17 @@ def test_the_stages_in_a_row(data: Path, tmp_path: Path) -> None:
     assert any("psnr_s2" in line for line in log)
 
 
+def test_the_average_is_exported_and_not_the_last_weights(data: Path, tmp_path: Path) -> None:
+    vae = run(data, tmp_path / "vae", "vae", steps=1)
+    exported = weights(run(data, tmp_path / "base", "base", (vae,)), "unet")
+    average, last = (
+        load_file(tmp_path / f"base/checkpoints/step-000004/{kind}.safetensors") for kind in ("ema", "model")
+    )
+    name = next(name for name in average if name.endswith("unet.conv_in.weight"))
+    assert torch.equal(exported["conv_in.weight"], average[name])
+    assert not torch.equal(average[name], last[name]), "the two differ after four steps"
+
+
 def test_stage_one_starts_from_a_fresh_copy_of_the_unet(data: Path, tmp_path: Path) -> None:
     vae = run(data, tmp_path / "vae", "vae", steps=1)
     joint = run(data, tmp_path / "joint", "joint", (vae,), steps=1)
