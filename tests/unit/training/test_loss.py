@@ -67,6 +67,14 @@ def test_region_weights_cover_the_face_box_and_nothing_far_from_it(x: float, y: 
             assert near_edge or weights[row, column] == (3.0 if touches else 1.0)
 
 
+def test_each_hand_and_the_face_have_their_own_weight() -> None:
+    keypoints = torch.zeros(1, 130, 3)
+    for rows, x in ((slice(18, 39), 8.0), (slice(39, 60), 56.0), (slice(60, 130), 32.0)):  # left, right, face
+        keypoints[0, rows] = torch.tensor([x, 32.0, 1.0])
+    weights = region_weights(keypoints, 64, 8, face=5.0, hand=2.0)[0, 0]
+    assert (weights[4, 1], weights[4, 7], weights[4, 4], weights[0, 0]) == (2.0, 2.0, 5.0, 1.0)
+
+
 def test_absent_points_raise_nothing() -> None:
     assert (region_weights(torch.zeros(2, 130, 3), 64, 8, 3.0, 2.0) == 1).all()
 
