@@ -170,6 +170,8 @@ def _scans_are_complete(data: bytes, layout: list[tuple[int, int, int]]) -> bool
             missing = {(data[begin + 10 + 3 * n], k) for n in range(count) for k in range(64)}
         elif marker == _SOS:
             count = data[begin + 4]
+            if begin + 8 + 2 * count > len(data):
+                return False
             first, last, bits = data[begin + 5 + 2 * count : begin + 8 + 2 * count]
             if not bits & 0x0F:
                 found = {data[begin + 5 + 2 * n] for n in range(count)}
