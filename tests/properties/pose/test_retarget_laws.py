@@ -55,6 +55,15 @@ def test_to_a_frame_of_its_own_a_clip_hardly_changes(seed: int) -> None:
     assert np.hypot(gap[..., 0], gap[..., 1]).mean() < 0.12 * body.shoulders * body.metre
 
 
+def test_a_walk_is_as_long_as_the_person_is_large() -> None:
+    """Half the size, half the way: the path of the neck is scaled about its middle."""
+    points = np.repeat(figure(_body(1), REST).stacked()[None], 9, axis=0)
+    points[..., 0] += np.where(points[..., 2] > 0, 20 * np.arange(9, dtype=np.float32)[:, None], 0)
+    half = Pose.from_stacked(_moved(points[4], 0.5, (100, 150)))
+    way = retarget(_track(points), half).stacked()[:, 1, 0]
+    np.testing.assert_allclose(np.diff(way), 10, rtol=0.05)
+
+
 @few
 @given(seeds)
 def test_off_changes_nothing(seed: int) -> None:
